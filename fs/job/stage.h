@@ -1,0 +1,25 @@
+#ifndef FS_JOB_STAGE_H
+#define FS_JOB_STAGE_H
+
+/*
+ * Makes the input file of a part: record lines that all carry a recordId and
+ * end in a plain newline, synced to disk.
+ *
+ * A part that is a whole canonical file (input_is_canonical) is a hard link
+ * of it and costs nothing; otherwise lines are copied, "recordId" put in as
+ * the first member where the user gave none.  Repeatable: an unfinished file
+ * is replaced (written under another name, then renamed).
+ */
+
+#include <stdint.h>
+
+#include "fs/base/err.h"
+#include "fs/base/macros.h"
+
+struct input;
+
+/* source_fd is the checked file of in; records first .. first + count - 1. */
+MUST_CHECK int stage_part(const struct input *in, int source_fd, const char *source_path,
+			  uint64_t first, uint64_t count, const char *part_path, struct err *e);
+
+#endif

@@ -1,0 +1,189 @@
+#ifndef BACKEND_LOCAL_ENGINE_H
+#define BACKEND_LOCAL_ENGINE_H
+
+/*
+ * What answers records on this machine, and where it gets them from.
+ *
+ * An engine's run() is called on the run's own thread and stays there until
+ * the feed is drained or cancelled.  It takes records with feed_next(), has
+ * as many of them under way as it likes, and gives each back exactly once, in
+ * any order: feed_good(), feed_bad(), or feed_drop() when cancelled.
+ *
+ *	for (;;) {
+ *		while (room for one more && !drained)
+ *			r = feed_next(f, &rec, e);      0, -ENODATA, -EAGAIN, ...
+ *		if (drained && nothing under way)
+ *			return 0;
+ *		poll(own descriptors and f->cancel_fd, at most feed_tick(f) ms);
+ *		if (cancelled)
+ *			drop all under way, return -ECANCELED;
+ *	}
+ *
+ * A bad record never ends a run.  What concerns all records (nothing listens
+ * there, the key is refused) is a pause: say why with feed_pause(), keep the
+ * records, try again with growing delay, feed_pause(f, NULL) when it works.
+ *
+ * The feed is a vtable so that tests of an engine can bring their own.
+ * Threads: a feed belongs to the thread that runs the engine.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/buf.h"
+#include "fs/base/clock.h"
+#include "fs/base/err.h"
+#include "fs/base/jsonspan.h"
+#include "fs/base/kv.h"
+#include "fs/base/macros.h"
+#include "fs/base/state.h"
+
+struct feed;
+
+/* One record under way: the feed's, valid until given back. */
+struct feed_record {
+	const char *id; /* decoded, NUL after it */
+	size_t id_size;
+	struct jsonspan input; /* the modelInput, an object */
+	uint64_t index;	       /* in the part's input, from 0 */
+	void *user;	       /* the engine's own; NULL at first */
+};
+
+struct feed_ops {
+	int (*next)(struct feed *f, struct feed_record **ret, struct err *e);
+	void (*good)(struct feed *f, struct feed_record *r, const char *output, size_t size,
+		     const struct tokens *t);
+	void (*bad)(struct feed *f, struct feed_record *r, const char *code, const char *message,
+		    bool retryable);
+	void (*drop)(struct feed *f, struct feed_record *r);
+	void (*pause)(struct feed *f, const char *reason);
+	int (*tick)(struct feed *f);
+	void (*batch)(struct feed *f, unsigned lines);
+};
+
+struct feed {
+	const struct feed_ops *ops;
+	int cancel_fd; /* readable (POLLIN) from the moment of a stop on; do not read it */
+};
+
+/* The next record to run.  -ENODATA: there are no more.  -EAGAIN: too many
+ * bytes are under way, give some back first (never said when none is).
+ * -ECANCELED: stopped.  Other -errno: the run cannot go on (the input cannot
+ * be read, the journal not written); drop what is under way and return it. */
+MUST_CHECK static inline int feed_next(struct feed *f, struct feed_record **ret, struct err *e)
+{
+	return f->ops->next(f, ret, e);
+}
+
+/* Gives r back with an answer: a JSON object, which is copied.  t: what the
+ * answer cost, or NULL if it does not tell.  Output that is not one JSON
+ * object makes the record fail with code "BadOutput".  May block while the
+ * disk is full. */
+static inline void feed_good(struct feed *f, struct feed_record *r, const char *output, size_t size,
+			     const struct tokens *t)
+{
+	f->ops->good(f, r, output, size, t);
+}
+
+/* Gives r back with an error: a number ("400") or a word ("Timeout"), and a
+ * message for a person.  retryable: the same record may well work later. */
+static inline void feed_bad(struct feed *f, struct feed_record *r, const char *code,
+			    const char *message, bool retryable)
+{
+	f->ops->bad(f, r, code, message, retryable);
+}
+
+/* Gives r back as it came: it was not run, and is run again at a resume. */
+static inline void feed_drop(struct feed *f, struct feed_record *r)
+{
+	f->ops->drop(f, r);
+}
+
+/* Shows why the run makes no progress; NULL: it does again.  Copied. */
+static inline void feed_pause(struct feed *f, const char *reason)
+{
+	f->ops->pause(f, reason);
+}
+
+/* Does the feed's housekeeping (group sync) and says within how many
+ * milliseconds to call again; -1: nothing is due, wait as long as you like. */
+static inline int feed_tick(struct feed *f)
+{
+	return f->ops->tick(f);
+}
+
+/* Lets up to so many answers be written at a time (1 at first); for engines
+ * that never wait.  feed_tick() writes what is pending. */
+static inline void feed_batch(struct feed *f, unsigned lines)
+{
+	f->ops->batch(f, lines);
+}
+
+/* Has the run been stopped?  One poll(2) of cancel_fd. */
+bool feed_is_cancelled(const struct feed *f);
+
+/* Waits on cancel_fd only; true as soon as the run is stopped.  Ticks. */
+bool feed_wait(struct feed *f, struct clock *clock, int64_t until_mono_ns);
+
+/* A key an engine takes.  Tables end with a row without a name. */
+enum engine_value {
+	ENGINE_TEXT,	/* anything, not empty */
+	ENGINE_NUMBER,	/* whole, min to max */
+	ENGINE_DECIMAL, /* "0.5", min to max */
+	ENGINE_CHOICE,	/* one of the words in choices, "a|b|c" */
+};
+
+struct engine_key {
+	const char *name; /* one that ends in '.' takes any rest: "env." */
+	enum engine_value type;
+	double min, max;
+	const char *choices;
+	bool in_job; /* also in JOB/config, where it goes before the section's */
+};
+
+/* What run() works with; all borrowed until it returns. */
+struct engine_job {
+	const char *model;	     /* NAME of [model NAME], or "builtin.echo" */
+	const struct kv *definition; /* that section, checked; empty for a builtin */
+	const struct kv *config;     /* JOB/config; through engine_setting() only */
+	const char *media_path;	     /* NULL if the job has none */
+	unsigned attempt;	     /* of the job, from 1 */
+	struct clock *clock;
+};
+
+struct engine {
+	const char *name;	       /* "builtin", "command", "http" */
+	const struct engine_key *keys; /* beside those every engine takes */
+
+	/* Is the section sound, beyond what keys say?  Touches memory only.
+	 * NULL: it is. */
+	MUST_CHECK int (*check)(const struct kv *definition, struct err *e);
+
+	/* 0: drained.  -ECANCELED.  Other -errno with words: the run failed. */
+	MUST_CHECK int (*run)(const struct engine_job *job, struct feed *f, struct err *e);
+
+	/* Appends one line, without its end, for .batchfs/models; no secrets. */
+	void (*describe)(const struct kv *definition, struct buf *out);
+};
+
+/* The value of key: JOB/config's if the key may stand there, else the
+ * section's, else NULL.  "url", "command" and the like never come from a job.
+ * The numbers are in range already (checked where they entered); fallback is
+ * for a key that is not given. */
+const char *engine_setting(const struct engine *g, const struct engine_job *job, const char *key);
+uint64_t engine_number(const struct engine *g, const struct engine_job *job, const char *key,
+		       uint64_t fallback);
+double engine_decimal(const struct engine *g, const struct engine_job *job, const char *key,
+		      double fallback);
+
+/* Keys that every engine takes, in a job too: timeout_s (1..86400) and
+ * max_attempts (1..100). */
+extern const struct engine_key engine_common_keys[];
+
+/* The engines there are; engines.c lists them. */
+extern const struct engine engine_builtin;
+extern const struct engine engine_command;
+extern const struct engine engine_http;
+
+#endif

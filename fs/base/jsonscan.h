@@ -34,10 +34,11 @@
 #define JSONSCAN_LINE_MAX  (256u * 1024 * 1024)
 
 struct jsonscan_record {
-	uint64_t line;	 /* from 1 */
-	uint64_t offset; /* of its first byte in the stream */
-	uint64_t size;	 /* without its line end */
-	const char *id;	 /* decoded, NUL after it; NULL if absent; borrowed for the call */
+	uint64_t line;	   /* from 1 */
+	uint64_t offset;   /* of its first byte in the stream */
+	uint64_t size;	   /* without its line end */
+	unsigned end_size; /* of its line end: 1, 2 (CR LF), or 0: the last line, without one */
+	const char *id;	   /* decoded, NUL after it; NULL if absent; borrowed for the call */
 	size_t id_size;
 };
 

@@ -1,0 +1,38 @@
+#include "fs/base/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* For file systems without O_TMPFILE (some network ones). */
+static int open_and_unlink(const char *dir)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	int fd;
+
+	if (asprintf(&path, "%s/.scratch-XXXXXX", dir) < 0) {
+		path = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
+}
+
+int scratch_open(const char *dir, int *ret_fd, struct err *e)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		fd = open_and_unlink(dir);
+	if (fd < 0) {
+		int r = -errno;
+
+		return err_errno(e, r, "cannot make a scratch file in %s", dir);
+	}
+	*ret_fd = fd;
+	return 0;
+}

@@ -1,0 +1,16 @@
+#ifndef FS_BASE_SCRATCH_H
+#define FS_BASE_SCRATCH_H
+
+/*
+ * Files without a name: bulk data that lives as long as its descriptor and
+ * whose pages belong to the file system, not to this process.
+ */
+
+#include "fs/base/err.h"
+#include "fs/base/macros.h"
+
+/* An empty file in dir's file system, readable and writable, closed on exec.
+ * The caller closes *ret_fd.  -errno of the file system. */
+MUST_CHECK int scratch_open(const char *dir, int *ret_fd, struct err *e);
+
+#endif

@@ -9,7 +9,7 @@
  * Made with mode 0700; the state directory is locked for the life of the
  * struct, so that two daemons never work on the same jobs.
  *
- *	STATE/lock       "PID MOUNTPOINT\n" of the holder, flock()ed
+ *	STATE/lock       "PID MOUNTPOINT\n" of the holder; an OFD lock
  *	STATE/state.db   cache/store.h
  *	STATE/events     one line a happening, append-only
  *	STATE/jobs/N/files/   what users put into job N (with media/ below it)

@@ -1,0 +1,428 @@
+#include "cache/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "cache/schema.h"
+#include "cache/storefile.h"
+#include "cache/storerow.h"
+
+/*
+ * Rows in and out of state.db.  How the file is made, judged and opened is in
+ * storefile.c, its tables in schema.c.
+ *
+ * Statements are prepared at each call: that costs microseconds beside the
+ * fsync of a transaction, and leaves nothing behind that an error path would
+ * have to reset.  The order of the columns here is that of storerow.c.
+ */
+
+/* The name and the wishes, which store_job_put() leaves alone. */
+#define JOB_SHARED	  "name, held, submit_wanted, stop_wanted, retry_wanted"
+#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5"
+#define JOB_OWN                                                                                    \
+	"phase, end_state, model, error, attempt, generation, record_count, input_size_bytes, "    \
+	"total, good, failed, input_tokens, output_tokens, created_ns, submitted_ns, ended_ns, "   \
+	"state_ns, names_ns"
+#define JOB_OWN_VALUES                                                                             \
+	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23"
+#define PART_COLUMNS                                                                               \
+	"job, attempt, seq, phase, token, remote, first, record_count, size_bytes, state, raw, "   \
+	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns"
+#define PART_VALUES                                                                                \
+	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19"
+
+static const char job_insert[] = "INSERT INTO job (" JOB_SHARED ", " JOB_OWN ", rev) VALUES"
+				 " (" JOB_SHARED_VALUES ", " JOB_OWN_VALUES ", 1)";
+static const char job_update[] = "UPDATE job SET (" JOB_OWN ", rev) = (" JOB_OWN_VALUES
+				 ", rev + 1) WHERE number = ?24 AND rev = ?25";
+static const char job_rename[] = "UPDATE job SET name = ?1 WHERE number = ?2";
+static const char job_wish[] = "UPDATE job SET (held, submit_wanted, stop_wanted, retry_wanted)"
+			       " = (?1, ?2, ?3, ?4) WHERE number = ?5";
+static const char job_exists[] = "SELECT 1 FROM job WHERE number = ?1";
+static const char job_delete[] = "DELETE FROM job WHERE number = ?1";
+static const char job_select[] =
+	"SELECT number, rev, " JOB_SHARED ", " JOB_OWN " FROM job ORDER BY number";
+static const char part_replace[] =
+	"INSERT INTO part (" PART_COLUMNS ") VALUES (" PART_VALUES ")"
+	" ON CONFLICT (job, attempt, seq) DO UPDATE SET (" PART_COLUMNS ") = (" PART_VALUES ")";
+static const char part_select[] =
+	"SELECT " PART_COLUMNS " FROM part WHERE job = ?1 ORDER BY attempt, seq";
+
+struct store {
+	pthread_mutex_t lock; /* over db; nothing else is taken while it is held */
+	sqlite3 *db;
+	char id[STOREFILE_ID_SIZE + 1];
+};
+
+/* --- statements --- */
+
+static void finalizep(sqlite3_stmt **s)
+{
+	sqlite3_finalize(*s);
+}
+
+static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, struct err *e)
+{
+	if (sqlite3_prepare_v2(db, sql, -1, ret, NULL) != SQLITE_OK)
+		return schema_errno(db, e);
+	return 0;
+}
+
+/* Runs a bound statement that gives no rows. */
+static int run(sqlite3 *db, const struct storerow *c, struct err *e)
+{
+	if (c->failed)
+		return err_errno(e, -ENOMEM, "cannot write to the job list");
+	return sqlite3_step(c->s) == SQLITE_DONE ? 0 : schema_errno(db, e);
+}
+
+/* --- opening --- */
+
+int store_open(const char *path, struct store **ret, struct err *e)
+{
+	static const char *const all[] = {job_insert, job_update,   job_rename,
+					  job_wish,   job_exists,   job_delete,
+					  job_select, part_replace, part_select};
+	struct store *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return err_errno(e, -ENOMEM, "cannot open %s", path);
+	r = storefile_open(path, all, COUNT_OF(all), &s->db, s->id, e);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	sqlite3_close(s->db);
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+const char *store_id(const struct store *s)
+{
+	return s->id;
+}
+
+/* --- writing --- */
+
+static int name_taken(int r, const char *name, struct err *e)
+{
+	return r == -EEXIST ? err_set(e, r, "there is a job named %s already", name) : r;
+}
+
+static int add_locked(struct store *s, struct store_job *j, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *insert = NULL;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, job_insert, &insert, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = insert};
+	storerow_put_job(&c, j);
+	r = run(s->db, &c, e);
+	if (r < 0)
+		return name_taken(r, j->name, e);
+	j->number = (uint64_t)sqlite3_last_insert_rowid(s->db);
+	j->rev = 1;
+	return 0;
+}
+
+int store_job_add(struct store *s, struct store_job *j, struct err *e)
+{
+	int r;
+
+	assert(j->number == 0);
+	pthread_mutex_lock(&s->lock);
+	r = add_locked(s, j, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* Why no row had that number and revision. */
+static int explain_miss_locked(struct store *s, const struct store_job *j, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *exists = NULL;
+	int r = prepare(s->db, job_exists, &exists, e);
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(exists, 1, (int64_t)j->number);
+	r = sqlite3_step(exists);
+	if (r == SQLITE_ROW)
+		return err_set(e, -ESTALE, "job %s was changed by someone else meanwhile", j->name);
+	if (r == SQLITE_DONE)
+		return err_set(e, -ENOENT, "job %s is no longer there", j->name);
+	return schema_errno(s->db, e);
+}
+
+static int update_locked(struct store *s, const struct store_job *j, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *update = NULL;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, job_update, &update, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = update};
+	storerow_put_job(&c, j);
+	storerow_put_u64(&c, j->number);
+	storerow_put_int(&c, j->rev);
+	r = run(s->db, &c, e);
+	if (r < 0)
+		return r;
+	return sqlite3_changes(s->db) == 1 ? 0 : explain_miss_locked(s, j, e);
+}
+
+static int replace_parts_locked(struct store *s, uint64_t job, const struct store_part *parts,
+				size_t count, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *replace = NULL;
+	int r;
+
+	r = prepare(s->db, part_replace, &replace, e);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct storerow c = {.s = replace};
+
+		sqlite3_reset(replace);
+		storerow_put_part(&c, job, &parts[i]);
+		r = run(s->db, &c, e);
+		if (r == -EEXIST) /* tokens are drawn at random: a fault of ours */
+			r = err_set(e, -EIO, "the token %s belongs to another part already",
+				    parts[i].token);
+	}
+	return r;
+}
+
+int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
+		  size_t part_count, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = schema_exec(s->db, "BEGIN IMMEDIATE", e);
+	if (r == 0) {
+		r = update_locked(s, j, e);
+		if (r == 0 && part_count)
+			r = replace_parts_locked(s, j->number, parts, part_count, e);
+		if (r == 0)
+			r = schema_exec(s->db, "COMMIT", e);
+		if (r == 0)
+			j->rev++;
+		else /* the first error is the news; a failed one is rolled back by itself */
+			ignore_error(schema_exec(s->db, "ROLLBACK", NULL));
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* One row of number is to be changed by the bound statement. */
+static int change_one_locked(struct store *s, const struct storerow *c, struct err *e)
+{
+	int r = run(s->db, c, e);
+
+	if (r == 0 && sqlite3_changes(s->db) != 1)
+		r = err_set(e, -ENOENT, "the job is no longer there");
+	return r;
+}
+
+static int rename_locked(struct store *s, uint64_t number, const char *name, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *statement = NULL;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, job_rename, &statement, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = statement};
+	storerow_put_text(&c, name);
+	storerow_put_u64(&c, number);
+	return name_taken(change_one_locked(s, &c, e), name, e);
+}
+
+int store_job_rename(struct store *s, uint64_t number, const char *name, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = rename_locked(s, number, name, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static int wish_locked(struct store *s, uint64_t number, const bool wishes[4], struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *statement = NULL;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, job_wish, &statement, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = statement};
+	for (int i = 0; i < 4; i++)
+		storerow_put_int(&c, wishes[i]);
+	storerow_put_u64(&c, number);
+	return change_one_locked(s, &c, e);
+}
+
+int store_job_wish(struct store *s, uint64_t number, bool held, bool submit_wanted,
+		   bool stop_wanted, bool retry_wanted, struct err *e)
+{
+	const bool wishes[4] = {held, submit_wanted, stop_wanted, retry_wanted};
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = wish_locked(s, number, wishes, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static int delete_locked(struct store *s, uint64_t number, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *statement = NULL;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, job_delete, &statement, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = statement};
+	storerow_put_u64(&c, number);
+	return run(s->db, &c, e); /* its parts go with it: ON DELETE CASCADE */
+}
+
+int store_job_delete(struct store *s, uint64_t number, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = delete_locked(s, number, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* --- reading --- */
+
+/* Makes room for one more; NULL, with *items as it was, if there is no memory. */
+static void *grow(void **items, size_t *capacity, size_t count, size_t size)
+{
+	size_t more = *capacity ? *capacity * 2 : 16;
+	void *bigger;
+
+	if (count < *capacity)
+		return *items;
+	bigger = reallocarray(*items, more, size);
+	if (!bigger)
+		return NULL;
+	*items = bigger;
+	*capacity = more;
+	return bigger;
+}
+
+struct job_list {
+	struct store_job *jobs; /* owned */
+	size_t count, capacity;
+};
+
+static void job_list_release(struct job_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		store_job_release(&l->jobs[i]);
+	free(l->jobs);
+}
+
+static int load_jobs_locked(struct store *s, struct job_list *l, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *select = NULL;
+	void *room = NULL;
+	int r, step;
+
+	r = prepare(s->db, job_select, &select, e);
+	if (r < 0)
+		return r;
+	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
+		l->jobs = grow(&room, &l->capacity, l->count, sizeof(*l->jobs));
+		if (!l->jobs || storerow_take_job(select, &l->jobs[l->count]) < 0) {
+			l->jobs = room;
+			return err_errno(e, -ENOMEM, "cannot read the job list");
+		}
+		l->count++;
+	}
+	return step == SQLITE_DONE ? 0 : schema_errno(s->db, e);
+}
+
+/* Copied first, so that each may call the store. */
+int store_jobs(struct store *s, int (*each)(void *ctx, const struct store_job *j), void *ctx,
+	       struct err *e)
+{
+	CLEANUP(job_list_release) struct job_list l = {NULL, 0, 0};
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = load_jobs_locked(s, &l, e);
+	pthread_mutex_unlock(&s->lock);
+	for (size_t i = 0; r == 0 && i < l.count; i++)
+		r = each(ctx, &l.jobs[i]);
+	return r;
+}
+
+static int load_parts_locked(struct store *s, uint64_t job, struct store_part **ret,
+			     size_t *ret_count, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *select = NULL;
+	struct store_part *parts = NULL;
+	size_t count = 0, capacity = 0;
+	void *room = NULL;
+	int r, step;
+
+	r = prepare(s->db, part_select, &select, e);
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(select, 1, (int64_t)job);
+	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
+		parts = grow(&room, &capacity, count, sizeof(*parts));
+		if (!parts || storerow_take_part(select, &parts[count]) < 0) {
+			store_parts_free(room, count);
+			return err_errno(e, -ENOMEM, "cannot read the parts of a job");
+		}
+		count++;
+	}
+	if (step != SQLITE_DONE) {
+		r = schema_errno(s->db, e);
+		store_parts_free(room, count);
+		return r;
+	}
+	*ret = room;
+	*ret_count = count;
+	return 0;
+}
+
+int store_parts(struct store *s, uint64_t job, struct store_part **ret, size_t *ret_count,
+		struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = load_parts_locked(s, job, ret, ret_count, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}

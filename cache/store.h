@@ -98,6 +98,13 @@ MUST_CHECK int store_job_add(struct store *s, struct store_job *j, struct err *e
 MUST_CHECK int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
 			     size_t part_count, struct err *e);
 
+/* The name and the wishes have writers of their own, which do not wait for who
+ * has the job checked out: store_job_put() leaves both alone, and these leave
+ * the revision alone.  -ENOENT: deleted; -EEXIST: the name is taken. */
+MUST_CHECK int store_job_rename(struct store *s, uint64_t number, const char *name, struct err *e);
+MUST_CHECK int store_job_wish(struct store *s, uint64_t number, bool held, bool submit_wanted,
+			      bool stop_wanted, bool retry_wanted, struct err *e);
+
 /* The job and its parts are gone.  Not there is fine. */
 MUST_CHECK int store_job_delete(struct store *s, uint64_t number, struct err *e);
 

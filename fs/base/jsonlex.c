@@ -134,7 +134,7 @@ static void end_name(struct jsonlex *x)
 {
 	static const struct {
 		const char *name;
-		enum member member;
+		uint8_t member; /* enum member */
 		enum jsonfault again;
 	} known[] = {
 		{"recordId", MEMBER_ID, JSONFAULT_ID_DOUBLE},

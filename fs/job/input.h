@@ -58,6 +58,9 @@ bool input_is_valid(const struct input *in);
  * and at the end how many more there are.  Nothing if valid. */
 void input_describe_faults(const struct input *in, struct buf *out);
 
+/* How many faults there are, as at commit; 0 while the check is stale. */
+uint64_t input_fault_count(const struct input *in);
+
 uint64_t input_record_count(const struct input *in);
 uint64_t input_size_bytes(const struct input *in);
 
@@ -65,9 +68,14 @@ uint64_t input_size_bytes(const struct input *in);
  * line ends in a plain newline? */
 bool input_is_canonical(const struct input *in);
 
-/* Where record index (from 0) begins, and its size without line end. */
+/* Where record index (from 0) begins, and its size without line end.
+ * -ENOENT: there are not so many.  -EINVAL: the input is not valid or the
+ * check is stale; the places of lines are not known then. */
 MUST_CHECK int input_locate(const struct input *in, uint64_t index, uint64_t *ret_offset,
 			    uint64_t *ret_size);
+
+/* Did the user give that record an id?  Errors as input_locate(). */
+MUST_CHECK int input_has_id(const struct input *in, uint64_t index, bool *ret);
 
 /* The record index of an id, the ids given to records without one included. */
 bool input_find(const struct input *in, const char *id, size_t id_size, uint64_t *ret_index);

@@ -9,6 +9,9 @@
  * of it and costs nothing; otherwise lines are copied, "recordId" put in as
  * the first member where the user gave none.  Repeatable: an unfinished file
  * is replaced (written under another name, then renamed).
+ *
+ * Blocking, on a pool thread.  -EINVAL: the input is not valid or has not so
+ * many records; -ESTALE: the file is not the one that was checked; -ENOSPC, -EIO.
  */
 
 #include <stdint.h>

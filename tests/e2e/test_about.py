@@ -39,15 +39,6 @@ def test_jobs_has_a_line_a_job(mount, name):
     assert [line for line in lines if name + "-draft" in line and "Draft" in line]
 
 
-def test_jobs_with_odd_names_keep_a_line_each(mount):
-    job = mount.job("two\nlines")
-    before = about(mount, "jobs")
-    assert before.count("\n") == len(before.splitlines())
-    assert not any(line.startswith("lines") for line in before.splitlines())
-    sh("rm -r ./$'two\\nlines'", mount.dir, check=0)
-    assert not os.path.exists(job)
-
-
 def test_events_grow(mount, name):
     with open(mount.dir / ".batchfs" / "events", encoding="utf-8") as f:
         f.read()

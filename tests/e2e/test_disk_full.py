@@ -37,7 +37,7 @@ def test_cp_of_too_much_gets_enospc_and_the_mount_works_on_after_cleaning(small,
 
 def test_a_disk_that_fills_up_while_a_job_runs_loses_nothing(small, base):
     job = small.job("one")
-    job.fill(records(300, text="x" * 20_000), "builtin.slow", "delay_ms = 20\n")
+    job.fill(records(60, text="x" * 20_000), "builtin.slow", "delay_ms = 200\n")
     job.wait_state("InProgress")
     filler = small.state.parent / "filler"
     with open(filler, "wb") as f:
@@ -59,4 +59,4 @@ def test_a_disk_that_fills_up_while_a_job_runs_loses_nothing(small, base):
         job.ctl("retry")
         job.wait_state("Completed", "CompletedWithErrors", timeout=30)
     assert job.status() == "Completed"
-    assert len(job.lines()) == 300
+    assert len(job.lines()) == 60

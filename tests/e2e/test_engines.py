@@ -137,7 +137,7 @@ def server():
 
 
 def http_config(server):
-    return f"[model local-llm]\nurl = http://127.0.0.1:{server.server_port}/v1\nmodel = tiny\n"
+    return f"[model local-llm]\nurl = http://127.0.0.1:{server.server_port}/v1\nserved_model = tiny\n"
 
 
 @pytest.mark.short

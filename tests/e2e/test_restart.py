@@ -27,7 +27,7 @@ for line in sys.stdin:
 
 # Records handed out but not journalled yet, per life of the daemon: the most a
 # crash may make run again.
-IN_FLIGHT_MAX = 64
+IN_FLIGHT_MAX = 2 * 4 + 8
 
 
 def counter_config(base, pause):
@@ -78,7 +78,7 @@ def test_kill_9_in_mid_run_goes_on_and_finished_records_are_not_run_again(new_mo
 
 def kill_loop(mount, base, count, kills, rng):
     slow, counter = mount.job("slow"), mount.job("counter")
-    slow.fill(records(count), "builtin.slow", "delay_ms = 2\n")
+    slow.fill(records(count), "builtin.slow", "delay_ms = 6\n")
     counter.fill(records(count), "counter")
     killed = 0
     while killed < kills:

@@ -9,7 +9,7 @@ import pytest
 from inputs import records
 from mountkit import sh, until
 
-SLOW = "delay_ms = 20\n"
+SLOW = "delay_ms = 20\nparallel = 1\n"
 
 
 def walk(job):

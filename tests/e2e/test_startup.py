@@ -211,7 +211,7 @@ def test_a_mount_point_in_use_by_another_mount_is_not_taken_from_it(new_mount):
 def test_a_signal_unmounts_and_ends_with_zero(new_mount, number):
     mount = new_mount().start()
     job = mount.job("one")
-    job.fill(records(50), "builtin.slow", "delay_ms = 100\n")
+    job.fill(records(50), "builtin.slow", "delay_ms = 1000\n")
     job.wait_state("InProgress")
     mount.proc.send_signal(number)
     if number == signal.SIGHUP:  # may mean something else; it must not crash

@@ -143,11 +143,10 @@ def test_submit_of_a_job_without_input_or_model_is_refused_or_stays_a_draft(moun
     assert job.status() in ("Draft", "Held")
 
 
-def test_a_job_whose_every_record_fails_has_failed(new_mount, base):
-    mount = new_mount(config="[model broken]\ncommand = /bin/false\nmax_attempts = 1\n").start()
-    job = mount.job("one")
-    job.fill(DATA, "broken")
-    assert job.wait_end(timeout=40) == "Failed"
+def test_a_job_whose_every_record_fails_has_failed(mount, name):
+    job = mount.run(name, DATA, "builtin.fail", "fail_rate = 1\n")
+    assert job.status() == "Failed"
+    assert job.read("error").strip()
     assert len(job.lines("errors.jsonl")) == 3
     assert len(job.lines("retry.jsonl")) == 3
 
@@ -157,7 +156,7 @@ def test_states_follow_each_other_in_the_documented_order(mount, name):
              "InProgress", "Fetching", "Completed"]
     job = mount.job(name)
     seen = [job.status()]
-    job.fill(records(20), "builtin.slow", "delay_ms = 20\n")
+    job.fill(records(20), "builtin.slow", "delay_ms = 50\nparallel = 1\n")
 
     def look():
         word = job.status()

@@ -125,7 +125,7 @@ def test_inode_numbers_are_stable_and_distinct(mount, name):
 @pytest.mark.parametrize("when", ["running", "ended"])
 def test_access_is_refused_to_times_of_generated_files_without_eperm(mount, name, when):
     job = mount.job(name)
-    job.fill(records(20), "builtin.slow", "delay_ms = 50\n")
+    job.fill(records(20), "builtin.slow", "delay_ms = 50\nparallel = 1\n")
     job.wait_state("InProgress" if when == "running" else "Completed", timeout=20)
     try:
         os.utime(job / "status", ns=(STAMP, STAMP))

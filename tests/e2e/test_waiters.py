@@ -64,6 +64,13 @@ def test_wait_read_in_small_pieces_gives_the_whole_word(mount, name):
     assert sh(f"dd if={job}/wait bs=3 status=none", check=0, timeout=5).stdout == "Completed\n"
 
 
+def test_wait_right_after_retry_waits_for_the_end_of_the_retry(mount, name):
+    job = mount.run(name, records(50), "builtin.fail", "delay_ms = 20\n")
+    assert job.status() == "CompletedWithErrors"
+    done = sh(f"echo retry > {job}/ctl; cat {job}/wait", check=0, timeout=20)
+    assert done.stdout == "Completed\n"
+
+
 @pytest.mark.short
 def test_next_returns_at_any_change_since_open(draft):
     proc = cat(draft / "next")

@@ -11,7 +11,7 @@ import pytest
 from inputs import records
 from mountkit import need, sh, until
 
-SLOW = "delay_ms = 50\n"
+SLOW = "delay_ms = 50\nparallel = 1\n"
 
 
 def start(*command, **kw):

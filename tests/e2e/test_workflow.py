@@ -129,7 +129,7 @@ def test_progress_is_one_line_for_people(mount, name):
 
 def test_progress_moves_while_the_job_runs(mount, name):
     job = mount.job(name)
-    job.fill(records(40), "builtin.slow", "delay_ms = 100\n")
+    job.fill(records(40), "builtin.slow", "delay_ms = 300\n")
     job.wait_state("InProgress")
     seen = {job.read("progress")}
     until(lambda: seen.add(job.read("progress")) or len(seen) >= 3, 20, "progress stood still")

@@ -54,7 +54,7 @@ struct engine_key {
 /* What run() works with; all borrowed until it returns. */
 struct engine_job {
 	const char *model;	     /* NAME of [model NAME], or "builtin.echo" */
-	const struct kv *definition; /* that section, checked; empty for a builtin */
+	const struct kv *definition; /* that section, checked; "engine = builtin.echo" */
 	const struct kv *config;     /* JOB/config; through engine_setting() only */
 	const char *media_path;	     /* NULL if the job has none */
 	unsigned attempt;	     /* of the job, from 1 */
@@ -68,6 +68,10 @@ struct engine {
 	/* Is the section sound, beyond what keys say?  Touches memory only.
 	 * NULL: it is. */
 	MUST_CHECK int (*check)(const struct kv *definition, struct err *e);
+
+	/* Can it run this job, with the job's own settings?  -EINVAL says what
+	 * is missing.  Touches memory only.  NULL: it can. */
+	MUST_CHECK int (*accept)(const struct engine_job *job, struct err *e);
 
 	/* 0: drained.  -ECANCELED.  Other -errno with words: the run failed. */
 	MUST_CHECK int (*run)(const struct engine_job *job, struct feed *f, struct err *e);
@@ -94,5 +98,9 @@ extern const struct engine_key engine_common_keys[];
 extern const struct engine engine_builtin;
 extern const struct engine engine_command;
 extern const struct engine engine_http;
+
+/* For checks of tables of keys: is value one this key takes?  -EINVAL. */
+MUST_CHECK int engine_key_check(const struct engine_key *k, const char *name, const char *value,
+				struct err *e);
 
 #endif

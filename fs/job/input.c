@@ -301,7 +301,7 @@ bool input_is_current(const struct input *in, uint64_t file_size)
 	return !in->is_stale && jsonscan_offset(&in->scan) == file_size;
 }
 
-static int rescan_from_start(struct input *in, int fd, const volatile bool *cancel, struct err *e)
+static int rescan_from_start(struct input *in, int fd, const atomic_bool *cancel, struct err *e)
 {
 	CLEANUP(str_freep) char *portion = malloc(RESCAN_PORTION);
 
@@ -325,12 +325,12 @@ static int rescan_from_start(struct input *in, int fd, const volatile bool *canc
 		if (in->error)
 			return err_errno(e, in->error,
 					 "cannot keep what is known about input.jsonl");
-		if (cancel && *cancel)
+		if (cancel && atomic_load(cancel))
 			return err_set(e, -ECANCELED, "the check of input.jsonl was cancelled");
 	}
 }
 
-int input_rescan(struct input *in, int fd, const volatile bool *cancel, struct err *e)
+int input_rescan(struct input *in, int fd, const atomic_bool *cancel, struct err *e)
 {
 	int r;
 

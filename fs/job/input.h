@@ -14,6 +14,7 @@
  * Threads: none of its own; the owner serialises calls (fs/job/job.h does).
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,7 +45,7 @@ bool input_is_current(const struct input *in, uint64_t file_size);
 
 /* Reads the whole file again with pread; may take long: on a pool thread.
  * *cancel, if it becomes true, ends it with -ECANCELED (stale as before). */
-MUST_CHECK int input_rescan(struct input *in, int fd, const volatile bool *cancel, struct err *e);
+MUST_CHECK int input_rescan(struct input *in, int fd, const atomic_bool *cancel, struct err *e);
 
 /* Is a fault known already (a last line cut short does not count: in mid-file
  * it is legal)?  What close(2) may say. */

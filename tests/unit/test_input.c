@@ -262,7 +262,7 @@ static void test_rescan(void **state)
 	CLEANUP(free_input) struct input *in = new_input();
 	CLEANUP(fd_closep) int fd = new_file("{" M "}\n{" M "}\n");
 	struct err e = ERR_INIT;
-	volatile bool cancel = false;
+	atomic_bool cancel = false;
 
 	(void)state;
 	input_written(in, 7, "x", 1);
@@ -272,7 +272,7 @@ static void test_rescan(void **state)
 	assert_true(input_is_valid(in));
 	write_all(in, "{" M "}\n");
 	assert_int_equal(input_record_count(in), 3);
-	cancel = true;
+	atomic_store(&cancel, true);
 	assert_int_equal(input_rescan(in, fd, &cancel, &e), -ECANCELED);
 	assert_false(input_is_current(in, 36));
 	assert_int_equal(input_rescan(in, -1, NULL, &e), -EBADF);

@@ -38,6 +38,12 @@ static void staging_release(struct staging *s)
 	file_closep(&s->out);
 }
 
+/* After a failed call.  Never 0, whatever errno says. */
+static int failure(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
 /* The bytes of the source from offset on, at least one. */
 static int look(struct staging *s, uint64_t offset, const char **ret, size_t *ret_size)
 {
@@ -48,7 +54,7 @@ static int look(struct staging *s, uint64_t offset, const char **ret, size_t *re
 			n = pread(s->source_fd, s->window, WINDOW_SIZE, (off_t)offset);
 		} while (n < 0 && errno == EINTR);
 		if (n < 0)
-			return -errno;
+			return failure();
 		if (n == 0)
 			return -ESTALE; /* cut since it was checked */
 		s->window_offset = offset;
@@ -64,7 +70,7 @@ static int put(struct staging *s, const char *bytes, size_t size)
 	errno = 0;
 	if (fwrite(bytes, 1, size, s->out) == size)
 		return 0;
-	return errno ? -errno : -EIO;
+	return failure();
 }
 
 static int copy(struct staging *s, uint64_t offset, uint64_t size)

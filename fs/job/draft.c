@@ -1,0 +1,593 @@
+#include "fs/job/draft.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/job/draft_private.h"
+
+/*
+ * Names.  The list mirrors the local directory: every change is made on disk
+ * first, under the draft's mutex, so that the two never differ for longer than
+ * one system call.  These are local metadata operations of microseconds; the
+ * rule against disk work under a lock is about waiting, and nothing here does.
+ *
+ * A file's number is its identity for the kernel (inode numbers are made of
+ * it): it follows the file through renames, as an inode does, and is not used
+ * again in the life of the daemon.
+ */
+
+enum draft_role draft_role_of(enum draft_dir dir, const char *name)
+{
+	static const char *const names[DRAFT_ROLE_COUNT] = {
+		[DRAFT_ROLE_INPUT] = "input.jsonl",
+		[DRAFT_ROLE_MODEL] = "model",
+		[DRAFT_ROLE_CONFIG] = "config",
+	};
+
+	if (dir == DRAFT_MEDIA)
+		return DRAFT_ROLE_MEDIA;
+	for (int i = 0; i < DRAFT_ROLE_COUNT; i++)
+		if (names[i] && strcmp(names[i], name) == 0)
+			return (enum draft_role)i;
+	return DRAFT_ROLE_SCRATCH;
+}
+
+struct draft_file *draft_find_locked(struct draft *d, enum draft_dir dir, const char *name)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->files[i]->dir == dir && strcmp(d->files[i]->name, name) == 0)
+			return d->files[i];
+	return NULL;
+}
+
+struct draft_file *draft_by_number_locked(struct draft *d, uint32_t number)
+{
+	size_t low = 0, high = d->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->files[mid]->number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < d->count && d->files[low]->number == number ? d->files[low] : NULL;
+}
+
+struct draft_file *draft_by_role_locked(struct draft *d, enum draft_role role)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->files[i]->role == role)
+			return d->files[i];
+	return NULL;
+}
+
+void draft_file_unref_locked(struct draft_file *f)
+{
+	assert(f->refs > 0);
+	if (--f->refs > 0)
+		return;
+	input_free(f->check);
+	pthread_mutex_destroy(&f->mutex);
+	free(f->name);
+	free(f);
+}
+
+void draft_touch_locked(struct draft *d)
+{
+	d->touched_ns = clock_mono_ns(d->rules.clock);
+	d->events++;
+}
+
+void draft_commit_locked(struct draft *d, struct draft_file *f)
+{
+	f->commit_seq = ++d->last_commit;
+	draft_touch_locked(d);
+}
+
+int draft_may_change_locked(const struct draft *d, const struct draft_file *f)
+{
+	if (f->role == DRAFT_ROLE_SCRATCH || d->seal == DRAFT_OPEN)
+		return 0;
+	return d->seal == DRAFT_ACTIVE ? -EBUSY : -EACCES;
+}
+
+static bool is_hidden_locked(const struct draft *d, const struct draft_file *f)
+{
+	return f->hidden_until_ns > clock_mono_ns(d->rules.clock);
+}
+
+/* Takes the name's file into the list.  NULL: no memory, or too many. */
+static struct draft_file *add_locked(struct draft *d, enum draft_dir dir, const char *name)
+{
+	struct draft_file **files, *f;
+
+	if (d->count >= DRAFT_FILES_MAX)
+		return NULL;
+	files = realloc(d->files, (d->count + 1) * sizeof(*files));
+	if (!files)
+		return NULL;
+	d->files = files;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->name = strdup(name);
+	if (!f->name) {
+		free(f);
+		return NULL;
+	}
+	f->number = ++d->last_number;
+	f->dir = dir;
+	f->role = draft_role_of(dir, name);
+	f->refs = 1;
+	pthread_mutex_init(&f->mutex, NULL);
+	d->files[d->count++] = f;
+	return f;
+}
+
+static void drop_locked(struct draft *d, struct draft_file *f)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->files[i] != f)
+			continue;
+		memmove(&d->files[i], &d->files[i + 1], (d->count - i - 1) * sizeof(d->files[0]));
+		d->count--;
+		break;
+	}
+	f->unlinked = true;
+	draft_file_unref_locked(f);
+}
+
+/* Of the two keys the younger on disk came last; they count as committed. */
+static void order_commits(struct draft *d)
+{
+	struct draft_file *input = draft_by_role_locked(d, DRAFT_ROLE_INPUT);
+	struct draft_file *model = draft_by_role_locked(d, DRAFT_ROLE_MODEL);
+	struct stat a, b;
+
+	if (input && model && fstatat(d->fds[0], input->name, &a, 0) == 0 &&
+	    fstatat(d->fds[0], model->name, &b, 0) == 0 &&
+	    (a.st_mtim.tv_sec > b.st_mtim.tv_sec ||
+	     (a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec > b.st_mtim.tv_nsec))) {
+		draft_commit_locked(d, model);
+		draft_commit_locked(d, input);
+		return;
+	}
+	if (input)
+		draft_commit_locked(d, input);
+	if (model)
+		draft_commit_locked(d, model);
+}
+
+static int load_dir(struct draft *d, enum draft_dir dir, struct err *e)
+{
+	CLEANUP(dir_closep) DIR *list = NULL;
+	int fd = openat(d->fds[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *de;
+
+	list = fd < 0 ? NULL : fdopendir(fd);
+	if (!list)
+		return err_errno(e, -errno, "cannot list %s", d->dir);
+	while ((de = readdir(list))) {
+		struct stat st;
+
+		if (fstatat(d->fds[dir], de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		if (!add_locked(d, dir, de->d_name))
+			return err_set(e, -ENOMEM, "no memory for the files of %s", d->dir);
+	}
+	return 0;
+}
+
+int draft_open_dir(const char *dir, const char *scratch_dir, const struct draft_rules *rules,
+		   struct draft **ret, struct err *e)
+{
+	struct draft *d = calloc(1, sizeof(*d));
+	int r = -ENOMEM;
+
+	if (!d)
+		return err_set(e, -ENOMEM, "no memory for a job");
+	d->rules = *rules;
+	d->fds[0] = d->fds[1] = -1;
+	pthread_mutex_init(&d->mutex, NULL);
+	d->dir = strdup(dir);
+	d->scratch_dir = strdup(scratch_dir);
+	if (!d->dir || !d->scratch_dir)
+		goto fail;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+		r = err_errno(e, -errno, "cannot make %s", dir);
+		goto fail;
+	}
+	d->fds[0] = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->fds[0] < 0) {
+		r = err_errno(e, -errno, "cannot open %s", dir);
+		goto fail;
+	}
+	d->fds[1] = openat(d->fds[0], "media", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = load_dir(d, DRAFT_TOP, e);
+	if (r == 0 && d->fds[1] >= 0)
+		r = load_dir(d, DRAFT_MEDIA, e);
+	if (r < 0)
+		goto fail;
+	order_commits(d);
+	draft_touch_locked(d);
+	*ret = d;
+	return 0;
+fail:
+	draft_free(d);
+	return r;
+}
+
+void draft_free(struct draft *d)
+{
+	if (!d)
+		return;
+	while (d->count > 0)
+		drop_locked(d, d->files[d->count - 1]);
+	fd_closep(&d->fds[0]);
+	fd_closep(&d->fds[1]);
+	pthread_mutex_destroy(&d->mutex);
+	free(d->files);
+	free(d->dir);
+	free(d->scratch_dir);
+	free(d);
+}
+
+int draft_lookup(struct draft *d, enum draft_dir dir, const char *name, uint32_t *ret_number)
+{
+	struct draft_file *f;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_find_locked(d, dir, name);
+	if (f && !is_hidden_locked(d, f)) {
+		*ret_number = f->number;
+		r = 0;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_stat(struct draft *d, uint32_t number, struct stat *ret)
+{
+	struct draft_file *f;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_number_locked(d, number);
+	if (!f)
+		r = -ENOENT;
+	else if (fstatat(d->fds[f->dir], f->name, ret, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	else if (f->role != DRAFT_ROLE_SCRATCH && d->seal != DRAFT_OPEN)
+		ret->st_mode &= ~(mode_t)0222;
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_stat_media(struct draft *d, struct stat *ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	if (d->fds[1] < 0)
+		r = -ENOENT;
+	else if (fstat(d->fds[1], ret) < 0)
+		r = -errno;
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+bool draft_next(struct draft *d, enum draft_dir dir, uint32_t after, struct draft_entry *ret)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&d->mutex);
+	for (size_t i = 0; i < d->count && !found; i++) {
+		const struct draft_file *f = d->files[i];
+
+		if (f->number <= after || f->dir != dir || is_hidden_locked(d, f))
+			continue;
+		ret->number = f->number;
+		ret->role = f->role;
+		snprintf(ret->name, sizeof(ret->name), "%s", f->name);
+		found = true;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return found;
+}
+
+bool draft_is_empty(struct draft *d)
+{
+	bool empty;
+
+	pthread_mutex_lock(&d->mutex);
+	empty = d->fds[1] < 0;
+	for (size_t i = 0; i < d->count && empty; i++)
+		empty = is_hidden_locked(d, d->files[i]);
+	pthread_mutex_unlock(&d->mutex);
+	return empty;
+}
+
+int draft_make_media(struct draft *d)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	if (d->seal != DRAFT_OPEN)
+		r = d->seal == DRAFT_ACTIVE ? -EBUSY : -EACCES;
+	else if (mkdirat(d->fds[0], "media", 0700) < 0)
+		r = -errno;
+	else if ((d->fds[1] = openat(d->fds[0], "media",
+				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		r = -errno;
+	else
+		draft_touch_locked(d);
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_remove_media(struct draft *d)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	for (size_t i = 0; i < d->count && r == 0; i++)
+		if (d->files[i]->dir == DRAFT_MEDIA && !is_hidden_locked(d, d->files[i]))
+			r = -ENOTEMPTY;
+	if (r == 0 && d->seal == DRAFT_ACTIVE)
+		r = -EBUSY;
+	if (r == 0 && d->fds[1] < 0)
+		r = -ENOENT;
+	/* Of an ended job the files are only hidden: the directory stays on disk
+	 * and goes with the job, or comes back with the files. */
+	if (r == 0 && d->seal == DRAFT_OPEN) {
+		if (unlinkat(d->fds[0], "media", AT_REMOVEDIR) < 0)
+			r = -errno;
+		else
+			fd_closep(&d->fds[1]);
+		draft_touch_locked(d);
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t hide_until_ns)
+{
+	struct draft_file *f;
+	bool changed = false;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_find_locked(d, dir, name);
+	if (!f || is_hidden_locked(d, f)) {
+		r = -ENOENT;
+	} else if (f->role != DRAFT_ROLE_SCRATCH && d->seal == DRAFT_ACTIVE) {
+		r = -EBUSY;
+	} else if (f->role != DRAFT_ROLE_SCRATCH && d->seal == DRAFT_ENDED) {
+		f->hidden_until_ns = hide_until_ns;
+	} else if (unlinkat(d->fds[dir], name, 0) < 0) {
+		r = -errno;
+	} else {
+		drop_locked(d, f);
+		draft_touch_locked(d);
+		changed = true;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	if (changed)
+		d->rules.changed(d->rules.ctx);
+	return r;
+}
+
+/* Gives f its new name and role; a dirty or open file is committed by its
+ * last writer's close, any other by this rename. */
+static int take_name_locked(struct draft *d, struct draft_file *f, enum draft_dir dir,
+			    const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(f->name);
+	f->name = copy;
+	f->dir = dir;
+	f->role = draft_role_of(dir, name);
+	pthread_mutex_lock(&f->mutex);
+	/* Bytes written under another name were not checked, or not as this. */
+	input_free(f->check);
+	f->check = NULL;
+	f->fault[0] = '\0';
+	pthread_mutex_unlock(&f->mutex);
+	if (f->writers == 0)
+		draft_commit_locked(d, f);
+	return 0;
+}
+
+static int rename_locked(struct draft *d, enum draft_dir from_dir, const char *from,
+			 enum draft_dir to_dir, const char *to, unsigned flags)
+{
+	struct draft_file *f = draft_find_locked(d, from_dir, from);
+	struct draft_file *target = draft_find_locked(d, to_dir, to);
+	struct draft_file as = {.role = draft_role_of(to_dir, to)};
+	int r;
+
+	if (flags & ~(unsigned)RENAME_NOREPLACE)
+		return -EINVAL;
+	if (!f || is_hidden_locked(d, f))
+		return -ENOENT;
+	r = draft_may_change_locked(d, f);
+	if (r == 0)
+		r = draft_may_change_locked(d, &as);
+	if (r < 0)
+		return r;
+	if (f == target)
+		return 0;
+	if (renameat2(d->fds[from_dir], from, d->fds[to_dir], to, flags) < 0)
+		return -errno;
+	if (target)
+		drop_locked(d, target);
+	r = take_name_locked(d, f, to_dir, to);
+	draft_touch_locked(d);
+	return r;
+}
+
+int draft_rename(struct draft *d, enum draft_dir from_dir, const char *from, enum draft_dir to_dir,
+		 const char *to, unsigned flags)
+{
+	int r;
+
+	pthread_mutex_lock(&d->mutex);
+	r = rename_locked(d, from_dir, from, to_dir, to, flags);
+	pthread_mutex_unlock(&d->mutex);
+	if (r == 0)
+		d->rules.changed(d->rules.ctx);
+	return r;
+}
+
+int draft_set_times(struct draft *d, uint32_t number, const struct timespec times[2])
+{
+	struct draft_file *f;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_number_locked(d, number);
+	if (!f)
+		r = -ENOENT;
+	else if (utimensat(d->fds[f->dir], f->name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_set_mode(struct draft *d, uint32_t number, mode_t mode)
+{
+	struct draft_file *f;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_number_locked(d, number);
+	if (!f)
+		r = -ENOENT;
+	/* The daemon itself must be able to go on reading and writing it. */
+	else if (fchmodat(d->fds[f->dir], f->name, (mode & 0777) | 0600, 0) < 0)
+		r = -errno;
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+int draft_truncate(struct draft *d, uint32_t number, uint64_t size)
+{
+	struct draft_handle *h;
+	int r = draft_open(d, number, O_WRONLY, &h);
+
+	if (r < 0)
+		return r;
+	r = draft_handle_truncate(h, size);
+	draft_release(h);
+	return r;
+}
+
+/* A handle for f, which the list holds; counts it as a writer if it is one. */
+static int handle_locked(struct draft *d, struct draft_file *f, int fd, int flags,
+			 struct draft_handle **ret)
+{
+	struct draft_handle *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		close(fd);
+		return -ENOMEM;
+	}
+	h->draft = d;
+	h->file = f;
+	h->fd = fd;
+	h->writer = (flags & O_ACCMODE) != O_RDONLY;
+	h->append = (flags & O_APPEND) != 0;
+	f->refs++;
+	if (h->writer) {
+		f->writers++;
+		draft_touch_locked(d);
+	}
+	*ret = h;
+	return 0;
+}
+
+/* What of the caller's flags the local file is opened with: offsets are ours,
+ * so O_APPEND is too; a writer also reads, to judge what it wrote. */
+static int local_flags(int flags)
+{
+	int keep = O_CLOEXEC | O_NOFOLLOW;
+
+	return keep | ((flags & O_ACCMODE) == O_RDONLY ? O_RDONLY : O_RDWR);
+}
+
+int draft_create(struct draft *d, enum draft_dir dir, const char *name, int flags,
+		 uint32_t *ret_number, struct draft_handle **ret)
+{
+	struct draft_file as = {.role = draft_role_of(dir, name)}, *f;
+	bool changed = false;
+	int fd, r;
+
+	pthread_mutex_lock(&d->mutex);
+	r = draft_may_change_locked(d, &as);
+	f = draft_find_locked(d, dir, name);
+	if (r == 0 && f)
+		r = -EEXIST;
+	if (r == 0 && d->fds[dir] < 0)
+		r = -ENOENT;
+	if (r == 0) {
+		fd = openat(d->fds[dir], name, local_flags(flags) | O_CREAT | O_EXCL, 0600);
+		r = fd < 0 || fchmod(fd, 0644) < 0 ? -errno : 0; /* what is shown */
+	}
+	if (r == 0) {
+		f = add_locked(d, dir, name);
+		if (!f) {
+			close(fd);
+			ignore_error(unlinkat(d->fds[dir], name, 0));
+			r = -ENOSPC;
+		}
+	}
+	if (r == 0) {
+		*ret_number = f->number;
+		r = handle_locked(d, f, fd, flags, ret);
+		changed = true;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	if (changed)
+		d->rules.changed(d->rules.ctx);
+	return r;
+}
+
+int draft_open(struct draft *d, uint32_t number, int flags, struct draft_handle **ret)
+{
+	struct draft_file *f;
+	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	int fd, r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_number_locked(d, number);
+	if (!f)
+		r = -ENOENT;
+	if (r == 0 && writer)
+		r = draft_may_change_locked(d, f);
+	if (r == 0) {
+		flags = writer && (flags & O_ACCMODE) == O_RDONLY ? flags | O_RDWR : flags;
+		fd = openat(d->fds[f->dir], f->name, local_flags(flags));
+		r = fd < 0 ? -errno : handle_locked(d, f, fd, flags, ret);
+	}
+	pthread_mutex_unlock(&d->mutex);
+	if (r == 0 && (flags & O_TRUNC)) {
+		r = draft_handle_truncate(*ret, 0);
+		if (r < 0)
+			draft_release(*ret);
+	}
+	if (r == 0 && writer)
+		d->rules.changed(d->rules.ctx);
+	return r;
+}

@@ -1,0 +1,72 @@
+#ifndef FS_JOB_DRAFT_PRIVATE_H
+#define FS_JOB_DRAFT_PRIVATE_H
+
+/* Shared by draft.c (names), draftfile.c (content) and draftcheck.c (verdict). */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/job/draft.h"
+#include "fs/job/input.h"
+
+struct draft_file {
+	uint32_t number; /* constant */
+	/* Under the draft's mutex: */
+	enum draft_dir dir;
+	enum draft_role role;
+	char *name;	  /* owned */
+	unsigned refs;	  /* one of the list, one a handle, one a check */
+	unsigned writers; /* handles open for writing */
+	bool unlinked;	  /* not in the list any more */
+	int64_t hidden_until_ns;
+	uint64_t commit_seq; /* order of commits; 0: none of this life */
+	/* Under its own mutex: */
+	pthread_mutex_t mutex;
+	bool dirty;		  /* written since the last commit */
+	uint64_t version;	  /* of the content */
+	struct input *check;	  /* owned; DRAFT_ROLE_INPUT only, NULL until needed */
+	char fault[ERR_TEXT_MAX]; /* why the last write was refused; or empty */
+};
+
+struct draft_handle {
+	struct draft *draft;
+	struct draft_file *file; /* a reference */
+	int fd;
+	bool writer, append;
+};
+
+struct draft {
+	char *dir, *scratch_dir; /* owned */
+	struct draft_rules rules;
+	int fds[2];		   /* of dir and media/; -1 */
+	pthread_mutex_t mutex;	   /* of all below */
+	struct draft_file **files; /* owned, by number; unlinked ones leave */
+	size_t count;
+	uint32_t last_number;
+	uint64_t last_commit;
+	int64_t touched_ns;
+	uint64_t events; /* grows with all that could change a verdict */
+	enum draft_seal seal;
+	atomic_bool cancel; /* ends a scan */
+};
+
+/* Helpers that need the draft's mutex end in _locked. */
+struct draft_file *draft_find_locked(struct draft *d, enum draft_dir dir, const char *name);
+struct draft_file *draft_by_number_locked(struct draft *d, uint32_t number);
+struct draft_file *draft_by_role_locked(struct draft *d, enum draft_role role);
+void draft_file_unref_locked(struct draft_file *f);
+void draft_touch_locked(struct draft *d); /* something happened now */
+void draft_commit_locked(struct draft *d, struct draft_file *f);
+int draft_may_change_locked(const struct draft *d,
+			    const struct draft_file *f); /* 0, -EBUSY, -EACCES */
+enum draft_role draft_role_of(enum draft_dir dir, const char *name);
+
+/* The content of a small file, judged: 0, -EINVAL with words, -EFBIG. whole:
+ * also what comes after the last newline is judged. */
+int draft_judge(struct draft *d, enum draft_role role, const char *text, size_t size, bool whole,
+		struct err *e);
+
+/* Reads a small file whole.  -EFBIG above KV_TEXT_MAX. */
+int draft_read_small(int fd, struct buf *out);
+
+#endif

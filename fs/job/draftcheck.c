@@ -1,0 +1,292 @@
+/*
+ * The verdict: do the committed files make a job?
+ *
+ * Runs on a pool thread that has the job checked out.  What is long (reading
+ * a whole input again) is done without any mutex, on a check of its own, and
+ * counts only if the file did not change meanwhile.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/job/draft_private.h"
+
+/* Files whose writers keep a job from being judged. */
+static bool someone_writes_locked(const struct draft *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->files[i]->writers > 0 && d->files[i]->role != DRAFT_ROLE_SCRATCH)
+			return true;
+	return false;
+}
+
+static int open_file_locked(struct draft *d, const struct draft_file *f)
+{
+	int fd = openat(d->fds[f->dir], f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Is the check of the input current?  Reads the file if it is not. */
+static int bring_up_to_date(struct draft *d, struct draft_file *f, int fd, struct err *e)
+{
+	struct input *fresh = NULL;
+	uint64_t version;
+	struct stat st;
+	int r = 0;
+
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, -errno, "cannot read input.jsonl");
+	pthread_mutex_lock(&f->mutex);
+	version = f->version;
+	if (f->check && input_is_current(f->check, (uint64_t)st.st_size)) {
+		pthread_mutex_unlock(&f->mutex);
+		return 0;
+	}
+	pthread_mutex_unlock(&f->mutex);
+
+	r = input_new(d->scratch_dir, &fresh, e);
+	if (r == 0)
+		r = input_rescan(fresh, fd, &d->cancel, e);
+	pthread_mutex_lock(&f->mutex);
+	if (r == 0 && f->version == version) {
+		struct input *old = f->check;
+
+		f->check = fresh;
+		fresh = old;
+	} else if (r == 0) {
+		r = -ECANCELED; /* written to meanwhile: an event will bring us back */
+	}
+	pthread_mutex_unlock(&f->mutex);
+	input_free(fresh);
+	return r;
+}
+
+/* The words for a role's last refused write, or for what its file says now. */
+static bool small_file_is_good(struct draft *d, struct draft_file *f, struct buf *error)
+{
+	CLEANUP(buf_release) struct buf text;
+	CLEANUP(fd_closep) int fd = -1;
+	struct err e = ERR_INIT;
+	int r;
+
+	buf_init(&text, KV_TEXT_MAX);
+	pthread_mutex_lock(&f->mutex);
+	if (f->fault[0])
+		snprintf(e.text, sizeof(e.text), "%s", f->fault);
+	pthread_mutex_unlock(&f->mutex);
+	if (e.text[0]) {
+		buf_addf(error, "%s\n", e.text);
+		return false;
+	}
+	fd = open_file_locked(d, f);
+	r = fd < 0 ? fd : draft_read_small(fd, &text);
+	if (r == 0)
+		r = draft_judge(d, f->role, text.data, text.size, true, &e);
+	else
+		r = err_errno(&e, r, "cannot read %s", f->name);
+	if (r < 0)
+		buf_addf(error, "%s\n", e.text);
+	return r == 0;
+}
+
+static bool has_content_locked(struct draft *d, const struct draft_file *f)
+{
+	struct stat st;
+
+	return fstatat(d->fds[f->dir], f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
+}
+
+/* Judges the input if it is there and nobody writes it.  The caller holds a
+ * reference of f. */
+static int check_input(struct draft *d, struct draft_file *f, int fd, struct draft_summary *ret,
+		       struct buf *error, bool *ret_good, struct err *e)
+{
+	int r = bring_up_to_date(d, f, fd, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&f->mutex);
+	if (f->check) {
+		*ret_good = input_is_valid(f->check);
+		input_describe_faults(f->check, error);
+		ret->record_count = input_record_count(f->check);
+		ret->input_size_bytes = input_size_bytes(f->check);
+	}
+	pthread_mutex_unlock(&f->mutex);
+	return 0;
+}
+
+int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct draft_file *input, *model, *config;
+	bool writing, have_model, good = true, input_good = true;
+	int r = 0;
+
+	*ret = (struct draft_summary){.verdict = DRAFT_INCOMPLETE};
+	pthread_mutex_lock(&d->mutex);
+	input = draft_by_role_locked(d, DRAFT_ROLE_INPUT);
+	model = draft_by_role_locked(d, DRAFT_ROLE_MODEL);
+	config = draft_by_role_locked(d, DRAFT_ROLE_CONFIG);
+	writing = someone_writes_locked(d);
+	ret->touched_ns = d->touched_ns;
+	ret->events = d->events;
+	ret->input_last = input && model && input->commit_seq > model->commit_seq;
+	have_model = model && has_content_locked(d, model);
+	if (model)
+		good = small_file_is_good(d, model, error);
+	if (config)
+		good = small_file_is_good(d, config, error) && good;
+	if (input && input->writers == 0 && has_content_locked(d, input)) {
+		fd = open_file_locked(d, input);
+		input->refs++;
+	} else {
+		input = NULL;
+	}
+	pthread_mutex_unlock(&d->mutex);
+
+	if (input) {
+		if (fd >= 0)
+			r = check_input(d, input, fd, ret, error, &input_good, e);
+		pthread_mutex_lock(&d->mutex);
+		draft_file_unref_locked(input);
+		pthread_mutex_unlock(&d->mutex);
+	}
+	if (r == -ECANCELED)
+		return 0;
+	if (r < 0)
+		return r;
+	if (!good || !input_good)
+		ret->verdict = DRAFT_FAULTY;
+	else if (input && have_model && !writing)
+		ret->verdict = DRAFT_READY;
+	return 0;
+}
+
+bool draft_seal(struct draft *d, const struct draft_summary *judged)
+{
+	bool sealed = false;
+
+	pthread_mutex_lock(&d->mutex);
+	if (judged->verdict == DRAFT_READY && d->events == judged->events &&
+	    !someone_writes_locked(d)) {
+		d->seal = DRAFT_ACTIVE;
+		sealed = true;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return sealed;
+}
+
+void draft_set_seal(struct draft *d, enum draft_seal seal)
+{
+	pthread_mutex_lock(&d->mutex);
+	d->seal = seal;
+	draft_touch_locked(d);
+	pthread_mutex_unlock(&d->mutex);
+}
+
+static int read_role(struct draft *d, enum draft_role role, struct buf *out, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct draft_file *f;
+	int r;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_role_locked(d, role);
+	fd = f ? open_file_locked(d, f) : -ENOENT;
+	pthread_mutex_unlock(&d->mutex);
+	r = fd < 0 ? fd : draft_read_small(fd, out);
+	return r < 0 ? err_errno(e, r, "cannot read a file of the job") : 0;
+}
+
+int draft_model(struct draft *d, char **ret, struct err *e)
+{
+	CLEANUP(buf_release) struct buf text;
+	int r;
+
+	buf_init(&text, KV_TEXT_MAX);
+	r = read_role(d, DRAFT_ROLE_MODEL, &text, e);
+	if (r < 0)
+		return r;
+	while (text.size > 0 && (unsigned char)text.data[text.size - 1] <= ' ')
+		text.size--;
+	*ret = strndup(text.data, text.size);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int draft_config(struct draft *d, struct kv *ret, struct err *e)
+{
+	CLEANUP(buf_release) struct buf text;
+	int r;
+
+	buf_init(&text, KV_TEXT_MAX);
+	r = read_role(d, DRAFT_ROLE_CONFIG, &text, e);
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? r : kv_parse(ret, "config", text.data, text.size, e);
+}
+
+int draft_path(struct draft *d, enum draft_role role, char **ret)
+{
+	struct draft_file *f;
+	char *path = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_role_locked(d, role);
+	if (role == DRAFT_ROLE_MEDIA) {
+		if (d->fds[1] >= 0 && asprintf(&path, "%s/media", d->dir) < 0)
+			r = -ENOMEM;
+	} else if (f && asprintf(&path, "%s/%s", d->dir, f->name) < 0) {
+		r = -ENOMEM;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	if (r == 0)
+		*ret = path;
+	return r;
+}
+
+struct input *draft_sealed_input(struct draft *d)
+{
+	struct draft_file *f;
+	struct input *in;
+
+	pthread_mutex_lock(&d->mutex);
+	f = draft_by_role_locked(d, DRAFT_ROLE_INPUT);
+	in = f && d->seal != DRAFT_OPEN ? f->check : NULL;
+	pthread_mutex_unlock(&d->mutex);
+	return in;
+}
+
+int draft_sync_all(struct draft *d, struct err *e)
+{
+	int fds[DRAFT_ROLE_COUNT], n = 0, r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	for (int role = DRAFT_ROLE_INPUT; role < DRAFT_ROLE_MEDIA; role++) {
+		struct draft_file *f = draft_by_role_locked(d, (enum draft_role)role);
+
+		if (f)
+			fds[n++] = open_file_locked(d, f);
+	}
+	pthread_mutex_unlock(&d->mutex);
+	for (int i = 0; i < n; i++) {
+		if (r == 0 && (fds[i] < 0 || fsync(fds[i]) < 0))
+			r = err_errno(e, fds[i] < 0 ? fds[i] : -errno, "cannot sync the inputs");
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	if (r == 0 && d->fds[1] >= 0 && syncfs(d->fds[1]) < 0)
+		r = err_errno(e, -errno, "cannot sync media/");
+	if (r == 0 && fsync(d->fds[0]) < 0)
+		r = err_errno(e, -errno, "cannot sync %s", d->dir);
+	return r;
+}
+
+void draft_cancel(struct draft *d)
+{
+	atomic_store(&d->cancel, true);
+}

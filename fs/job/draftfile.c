@@ -1,0 +1,343 @@
+/*
+ * Content of the user's files: what a handle does.  The file's mutex keeps
+ * writes and the check of what was written in the same order.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/job/draft_private.h"
+
+int draft_handle_fd(const struct draft_handle *h)
+{
+	return h->fd;
+}
+
+bool draft_handle_is_writer(const struct draft_handle *h)
+{
+	return h->writer;
+}
+
+int draft_read_small(int fd, struct buf *out)
+{
+	for (;;) {
+		char *at = buf_reserve(out, 4096);
+		ssize_t n;
+
+		if (!at)
+			return buf_error(out);
+		n = pread(fd, at, 4096, (off_t)out->size);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		out->size += (size_t)n;
+		out->data[out->size] = '\0';
+	}
+}
+
+static int judge_model(struct draft *d, const char *text, size_t size, bool whole, struct err *e)
+{
+	char model[DRAFT_MODEL_MAX + 1];
+	size_t n = size;
+
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' ' ||
+			 text[n - 1] == '\t'))
+		n--;
+	/* Without its newline a line may still grow: an editor's portion. */
+	if (n == 0 || (!whole && n == size))
+		return 0;
+	if (n > DRAFT_MODEL_MAX)
+		return err_set(e, -EINVAL, "model: longer than %d bytes; write one model id",
+			       DRAFT_MODEL_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return err_set(e, -EINVAL,
+				       "model: byte %zu is a space, a line break or not ASCII; "
+				       "write one model id on one line",
+				       i + 1);
+	memcpy(model, text, n);
+	model[n] = '\0';
+	return d->rules.check_model(d->rules.ctx, model, e);
+}
+
+static int judge_config(struct draft *d, const char *text, size_t size, bool whole, struct err *e)
+{
+	CLEANUP(kv_release) struct kv kv = KV_INIT;
+	const char *last = whole ? NULL : memrchr(text, '\n', size);
+	int r;
+
+	if (!whole)
+		size = last ? (size_t)(last - text) + 1 : 0;
+	r = kv_parse(&kv, "config", text, size, e);
+	for (size_t i = 0; i < kv.count && r == 0; i++) {
+		r = d->rules.check_config(d->rules.ctx, kv.pairs[i].key, kv.pairs[i].value, e);
+		if (r == -ENOENT)
+			r = err_set(e, -EINVAL,
+				    "config: there is no setting \"%s\" here; see config in "
+				    ".batchfs/README",
+				    kv.pairs[i].key);
+	}
+	return r;
+}
+
+int draft_judge(struct draft *d, enum draft_role role, const char *text, size_t size, bool whole,
+		struct err *e)
+{
+	if (role == DRAFT_ROLE_MODEL)
+		return judge_model(d, text, size, whole, e);
+	if (role == DRAFT_ROLE_CONFIG)
+		return judge_config(d, text, size, whole, e);
+	return 0;
+}
+
+static enum draft_role role_now(struct draft_handle *h, int *ret_may)
+{
+	enum draft_role role;
+
+	pthread_mutex_lock(&h->draft->mutex);
+	role = h->file->unlinked ? DRAFT_ROLE_SCRATCH : h->file->role;
+	*ret_may = h->file->unlinked ? 0 : draft_may_change_locked(h->draft, h->file);
+	pthread_mutex_unlock(&h->draft->mutex);
+	return role;
+}
+
+static int put_all(int fd, const char *bytes, size_t size, uint64_t offset)
+{
+	while (size > 0) {
+		ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* What a small file would be after the write, judged before it is made. */
+static int judge_write_locked(struct draft_handle *h, enum draft_role role, const char *bytes,
+			      size_t size, uint64_t offset)
+{
+	CLEANUP(buf_release) struct buf text;
+	struct err e = ERR_INIT;
+	int r;
+
+	buf_init(&text, KV_TEXT_MAX);
+	r = draft_read_small(h->fd, &text);
+	if (r == 0 && offset + size > text.size) {
+		size_t more = (size_t)(offset + size - text.size);
+
+		if (offset > KV_TEXT_MAX || !buf_reserve(&text, more))
+			r = -EFBIG;
+		else
+			memset(text.data + text.size, 0, more), text.size += more;
+	}
+	if (r < 0)
+		return r;
+	memcpy(text.data + offset, bytes, size);
+	r = draft_judge(h->draft, role, text.data, text.size, false, &e);
+	snprintf(h->file->fault, sizeof(h->file->fault), "%s", r < 0 ? e.text : "");
+	return r;
+}
+
+/* The check of an input, made when first needed. */
+static struct input *check_of_locked(struct draft_file *f, const char *scratch_dir)
+{
+	struct err e = ERR_INIT;
+
+	if (!f->check && input_new(scratch_dir, &f->check, &e) < 0)
+		log_warning("draft", "%s", e.text);
+	return f->check;
+}
+
+int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t offset,
+		bool from_cache)
+{
+	struct draft_file *f = h->file;
+	enum draft_role role;
+	bool refused = false;
+	struct stat st;
+	int r;
+
+	if (!h->writer)
+		return -EBADF;
+	role = role_now(h, &r);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&f->mutex);
+	if (h->append && !from_cache && fstat(h->fd, &st) == 0)
+		offset = (uint64_t)st.st_size;
+	if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG) {
+		r = judge_write_locked(h, role, bytes, size, offset);
+		refused = r < 0;
+	}
+	if (r == 0)
+		r = put_all(h->fd, bytes, size, offset);
+	if (r == 0) {
+		f->dirty = true;
+		f->version++;
+		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir))
+			input_written(f->check, offset, bytes, size);
+	} else if (f->check) {
+		/* How much of it arrived is not known: read it again at commit. */
+		input_truncated(f->check, UINT64_MAX);
+		f->version++;
+	}
+	pthread_mutex_unlock(&f->mutex);
+	if (refused) {
+		pthread_mutex_lock(&h->draft->mutex);
+		draft_touch_locked(h->draft);
+		pthread_mutex_unlock(&h->draft->mutex);
+		h->draft->rules.changed(h->draft->rules.ctx);
+	}
+	return r;
+}
+
+int draft_handle_truncate(struct draft_handle *h, uint64_t size)
+{
+	struct draft_file *f = h->file;
+	enum draft_role role;
+	int r;
+
+	role = role_now(h, &r);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&f->mutex);
+	if (ftruncate(h->fd, (off_t)size) < 0) {
+		r = -errno;
+	} else {
+		f->dirty = true;
+		f->version++;
+		f->fault[0] = '\0';
+		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir)) {
+			if (size == 0)
+				input_reset(f->check);
+			else
+				input_truncated(f->check, size);
+		}
+	}
+	pthread_mutex_unlock(&f->mutex);
+	return r;
+}
+
+/* A model or config may end without a newline: now it is whole. */
+static int flush_small_locked(struct draft_handle *h, enum draft_role role)
+{
+	CLEANUP(buf_release) struct buf text;
+	struct err e = ERR_INIT;
+	int r;
+
+	if (h->file->fault[0])
+		return -EINVAL;
+	buf_init(&text, KV_TEXT_MAX);
+	r = draft_read_small(h->fd, &text);
+	if (r == 0)
+		r = draft_judge(h->draft, role, text.data, text.size, true, &e);
+	if (r == -EINVAL)
+		snprintf(h->file->fault, sizeof(h->file->fault), "%s", e.text);
+	return r;
+}
+
+static int flush_input_locked(struct draft_file *f, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!f->check || !input_is_current(f->check, (uint64_t)st.st_size))
+		return st.st_size == 0 ? 0 : -EINPROGRESS;
+	return input_has_fault(f->check) ? -EINVAL : 0;
+}
+
+int draft_flush(struct draft_handle *h)
+{
+	struct draft_file *f = h->file;
+	enum draft_role role;
+	int r = 0, may;
+
+	if (!h->writer)
+		return 0;
+	role = role_now(h, &may);
+	pthread_mutex_lock(&f->mutex);
+	if (f->dirty || f->fault[0]) {
+		if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG)
+			r = flush_small_locked(h, role);
+		else if (role == DRAFT_ROLE_INPUT)
+			r = flush_input_locked(f, h->fd);
+	}
+	pthread_mutex_unlock(&f->mutex);
+	return r;
+}
+
+/* Reads the file into a check of its own, without the file's mutex, and puts
+ * that in its place if the file is still the one that was read. */
+int draft_flush_slow(struct draft_handle *h)
+{
+	struct draft_file *f = h->file;
+	struct err e = ERR_INIT;
+	struct input *fresh;
+	uint64_t version;
+	int r;
+
+	pthread_mutex_lock(&f->mutex);
+	version = f->version;
+	pthread_mutex_unlock(&f->mutex);
+	r = input_new(h->draft->scratch_dir, &fresh, &e);
+	if (r == 0) {
+		r = input_rescan(fresh, h->fd, NULL, &e);
+		if (r == 0 && input_has_fault(fresh))
+			r = -EINVAL;
+		pthread_mutex_lock(&f->mutex);
+		if ((r == 0 || r == -EINVAL) && f->version == version) {
+			struct input *old = f->check;
+
+			f->check = fresh;
+			fresh = old;
+		}
+		pthread_mutex_unlock(&f->mutex);
+		input_free(fresh);
+	}
+	if (r < 0 && r != -EINVAL)
+		log_warning("draft", "%s", e.text);
+	return r;
+}
+
+int draft_sync(struct draft_handle *h)
+{
+	if (fsync(h->fd) < 0)
+		return -errno;
+	return draft_flush(h);
+}
+
+void draft_release(struct draft_handle *h)
+{
+	struct draft *d = h->draft;
+	struct draft_file *f = h->file;
+	bool writer = h->writer, dirty;
+
+	close(h->fd);
+	pthread_mutex_lock(&d->mutex);
+	if (writer) {
+		f->writers--;
+		pthread_mutex_lock(&f->mutex);
+		dirty = f->dirty && f->writers == 0;
+		if (dirty)
+			f->dirty = false;
+		pthread_mutex_unlock(&f->mutex);
+		if (dirty && !f->unlinked)
+			draft_commit_locked(d, f);
+		d->events++;
+	}
+	draft_file_unref_locked(f);
+	pthread_mutex_unlock(&d->mutex);
+	free(h);
+	if (writer)
+		d->rules.changed(d->rules.ctx);
+}

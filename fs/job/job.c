@@ -1,0 +1,595 @@
+#include "fs/job/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+
+/*
+ * A job's life in memory.  The record (row, parts, results) belongs to the
+ * thread that has the job checked out; everybody else reads the view, which
+ * that thread replaces.  Order of every change: the store, then the view, then
+ * the hook that tells the kernel and those who wait.
+ */
+
+#define LOG_LINE_MAX 1200
+
+/* --- life --- */
+
+static int copy_text(char **to, const char *from)
+{
+	char *copy = from ? strdup(from) : NULL;
+
+	if (from && !copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static void watches_free(struct watch *w, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(w[i].remote);
+	free(w);
+}
+
+static void job_free(struct job *j)
+{
+	if (!j)
+		return;
+	view_unref(j->view);
+	draft_free(j->draft);
+	fd_closep(&j->log_fd);
+	watches_free(j->watches, j->watch_count);
+	for (int i = 0; i < JOB_RECORDS_COUNT; i++)
+		free(j->tombs.records[i]);
+	store_job_release(&j->row);
+	store_parts_free(j->parts, j->part_count);
+	results_unref(j->results);
+	pthread_mutex_destroy(&j->mutex);
+	free(j->trouble);
+	free(j->name);
+	free(j->dir);
+	free(j);
+}
+
+struct job *job_ref(struct job *j)
+{
+	atomic_fetch_add_explicit(&j->refs, 1, memory_order_relaxed);
+	return j;
+}
+
+void job_unref(struct job *j)
+{
+	if (j && atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) == 1)
+		job_free(j);
+}
+
+static int check_model(void *ctx, const char *model, struct err *e)
+{
+	struct backend *b = ((struct job *)ctx)->jobs->o.backend;
+
+	return b->ops->check_model(b, model, e);
+}
+
+/* Settings every source knows; the rest is the backend's. */
+static int check_config(void *ctx, const char *key, const char *value, struct err *e)
+{
+	struct backend *b = ((struct job *)ctx)->jobs->o.backend;
+	double seconds;
+
+	if (strcmp(key, "submit") == 0) {
+		if (strcmp(value, "auto") == 0 || strcmp(value, "manual") == 0)
+			return 0;
+		return err_set(e, -EINVAL, "config: submit is auto or manual, not \"%s\"", value);
+	}
+	if (strcmp(key, "settle") == 0 || strcmp(key, "settle_input") == 0)
+		return kv_parse_double(key, value, 0, 86400, &seconds, e);
+	return b->ops->check_config(b, key, value, e);
+}
+
+static void draft_changed(void *ctx)
+{
+	job_poke(ctx);
+}
+
+static int open_log(struct job *j, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+
+	if (asprintf(&path, "%s/log", j->dir) < 0)
+		return -ENOMEM;
+	j->log_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	return j->log_fd < 0 ? err_errno(e, -errno, "cannot open %s", path) : 0;
+}
+
+static enum draft_seal seal_of(int phase)
+{
+	if (phase == PHASE_DRAFT)
+		return DRAFT_OPEN;
+	return phase == PHASE_ENDED ? DRAFT_ENDED : DRAFT_ACTIVE;
+}
+
+static int fill(struct job *j, const struct store_job *row, struct err *e)
+{
+	CLEANUP(str_freep) char *files = NULL;
+	const struct draft_rules rules = {.check_model = check_model,
+					  .check_config = check_config,
+					  .changed = draft_changed,
+					  .ctx = j,
+					  .clock = j->jobs->o.clock};
+	int r = store_job_copy(&j->row, row);
+
+	if (r < 0)
+		return r;
+	j->number = row->number;
+	j->name = strdup(row->name);
+	if (!j->name || asprintf(&j->dir, "%s/jobs/%llu", j->jobs->state_dir,
+				 (unsigned long long)row->number) < 0)
+		return -ENOMEM;
+	if (mkdir(j->dir, 0700) < 0 && errno != EEXIST)
+		return err_errno(e, -errno, "cannot make %s", j->dir);
+	if (asprintf(&files, "%s/files", j->dir) < 0)
+		return -ENOMEM;
+	r = open_log(j, e);
+	if (r < 0)
+		return r;
+	r = draft_open_dir(files, j->jobs->scratch_dir, &rules, &j->draft, e);
+	if (r < 0)
+		return r;
+	draft_set_seal(j->draft, seal_of(row->phase));
+	j->wishes = (struct wishes){.held = row->held,
+				    .submit = row->submit_wanted,
+				    .stop = row->stop_wanted,
+				    .retry = row->retry_wanted};
+	return store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
+}
+
+/* What a job looks like before its first service: as it was left. */
+static enum job_state first_state(const struct store_job *row)
+{
+	switch ((enum phase)row->phase) {
+	case PHASE_STAGING:
+		return JOB_UPLOADING;
+	case PHASE_RUNNING:
+		return row->stop_wanted ? JOB_STOPPING : JOB_QUEUED;
+	case PHASE_COLLECTING:
+	case PHASE_ENDED: /* until its results have been opened */
+		return JOB_FETCHING;
+	case PHASE_DRAFT:
+	case PHASE_NONE:
+	case PHASE_COUNT:
+		break;
+	}
+	return JOB_DRAFT;
+}
+
+int job_new(struct jobs *en, const struct store_job *row, struct job **ret, struct err *e)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (!j)
+		return err_set(e, -ENOMEM, "no memory for a job");
+	atomic_init(&j->refs, 1);
+	j->jobs = en;
+	j->log_fd = -1;
+	j->busy = true; /* nobody serves it before it is whole */
+	pthread_mutex_init(&j->mutex, NULL);
+	r = fill(j, row, e);
+	if (r == 0) {
+		j->view = view_new();
+		r = j->view ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = copy_text(&j->view->name, row->name);
+	if (r < 0) {
+		job_free(j);
+		return r;
+	}
+	j->view->state = first_state(row);
+	j->view->number = row->number;
+	j->view->created_ns = row->created_ns;
+	j->view->names_ns = row->names_ns;
+	for (int i = 0; i < VIEW_TIME_COUNT; i++)
+		j->view->times_ns[i] = row->state_ns;
+	j->busy = false;
+	*ret = j;
+	return 0;
+}
+
+/* --- what others ask --- */
+
+uint64_t job_number(const struct job *j)
+{
+	return j->number;
+}
+
+struct view *job_view(struct job *j)
+{
+	struct view *v;
+
+	pthread_mutex_lock(&j->mutex);
+	v = view_ref(j->view);
+	pthread_mutex_unlock(&j->mutex);
+	return v;
+}
+
+bool job_is_settled(struct job *j)
+{
+	enum job_state s;
+	bool settled;
+
+	pthread_mutex_lock(&j->mutex);
+	s = j->view->state;
+	settled = atomic_load(&j->removed) ||
+		  ((job_state_is_end(s) || s == JOB_INVALID || s == JOB_HELD) && !j->busy &&
+		   !j->poked && j->due_ns == INT64_MAX);
+	pthread_mutex_unlock(&j->mutex);
+	return settled;
+}
+
+bool job_is_removed(struct job *j)
+{
+	return atomic_load(&j->removed);
+}
+
+struct draft *job_draft(struct job *j)
+{
+	return j->draft;
+}
+
+int job_log_fd(const struct job *j)
+{
+	return j->log_fd;
+}
+
+void job_log(struct job *j, const char *fmt, ...)
+{
+	char when[CLOCK_TEXT_MAX], what[LOG_LINE_MAX];
+	CLEANUP(str_freep) char *line = NULL;
+	CLEANUP(str_freep) char *name = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	for (char *s = what; *s; s++)
+		if ((unsigned char)*s < 0x20)
+			*s = ' ';
+	clock_format_utc(clock_wall_ns(j->jobs->o.clock), when);
+	n = asprintf(&line, "%s %s\n", when, what);
+	/* A log that cannot be written (disk full) must not stop the job. */
+	if (n > 0)
+		ignore_error((int)write(j->log_fd, line, (size_t)n));
+	pthread_mutex_lock(&j->mutex);
+	name = strdup(j->name);
+	pthread_mutex_unlock(&j->mutex);
+	str_freep(&line);
+	n = asprintf(&line, "%s %s: %s\n", when, name ? name : "?", what);
+	if (n > 0)
+		ignore_error((int)write(j->jobs->events_fd, line, (size_t)n));
+	log_info("job", "%s: %s", name ? name : "?", what);
+}
+
+/* --- wishes and being due --- */
+
+struct wishes job_wishes(struct job *j)
+{
+	struct wishes w;
+
+	pthread_mutex_lock(&j->mutex);
+	w = j->wishes;
+	pthread_mutex_unlock(&j->mutex);
+	return w;
+}
+
+void job_set_wishes(struct job *j, struct wishes w)
+{
+	struct err e = ERR_INIT;
+
+	pthread_mutex_lock(&j->mutex);
+	j->wishes = w;
+	pthread_mutex_unlock(&j->mutex);
+	if (store_job_wish(j->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry, &e) < 0)
+		log_warning("job", "%s", e.text);
+}
+
+void job_poke(struct job *j)
+{
+	pthread_mutex_lock(&j->mutex);
+	j->poked = true;
+	j->due_ns = 0;
+	pthread_mutex_unlock(&j->mutex);
+	sched_wake(j->jobs);
+}
+
+void job_due_in(struct job *j, int64_t ns)
+{
+	int64_t due = clock_mono_ns(j->jobs->o.clock) + ns;
+
+	pthread_mutex_lock(&j->mutex);
+	if (due < j->due_ns)
+		j->due_ns = due;
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* --- the record and its view --- */
+
+int job_save(struct job *j, struct err *e)
+{
+	if (atomic_load(&j->removed))
+		return 0;
+	return store_job_put(j->jobs->o.store, &j->row, j->parts, j->part_count, e);
+}
+
+int job_move(struct job *j, enum event ev, struct err *e)
+{
+	enum phase from = (enum phase)j->row.phase, to;
+	int r = phase_step(from, ev, &to);
+
+	if (r < 0)
+		return err_set(e, r, "job %llu: event %d cannot happen in phase %d",
+			       (unsigned long long)j->number, (int)ev, (int)from);
+	j->row.phase = to;
+	r = job_save(j, e);
+	if (r < 0)
+		j->row.phase = from;
+	return r;
+}
+
+static int show_parts(const struct job *j, struct view *v)
+{
+	int r = 0;
+
+	if (j->part_count == 0)
+		return 0;
+	v->parts = calloc(j->part_count, sizeof(v->parts[0]));
+	if (!v->parts)
+		return -ENOMEM;
+	v->part_count = j->part_count;
+	for (size_t i = 0; i < j->part_count && r == 0; i++) {
+		const struct store_part *p = &j->parts[i];
+		struct view_part *q = &v->parts[i];
+
+		q->attempt = p->attempt;
+		q->seq = p->seq;
+		q->phase = p->phase;
+		q->state = p->state < 0 ? JOB_QUEUED : (enum job_state)p->state;
+		q->record_count = p->record_count;
+		q->counts = p->counts;
+		q->tokens = p->tokens;
+		q->created_ns = p->created_ns;
+		q->ended_ns = p->ended_ns;
+		r = copy_text(&q->token, p->token);
+		if (r == 0)
+			r = copy_text(&q->remote, p->remote);
+		if (r == 0)
+			r = copy_text(&q->raw, p->raw);
+		if (r == 0)
+			r = copy_text(&q->message, p->message);
+	}
+	return r;
+}
+
+/* Counts while an attempt runs: what was good before, and what its parts say. */
+static void show_counts(const struct job *j, struct view *v)
+{
+	v->counts = j->row.counts;
+	v->tokens = j->row.tokens;
+	v->counts.total = j->row.record_count;
+	if (j->row.phase == PHASE_DRAFT || j->row.phase == PHASE_ENDED || j->row.ended_ns)
+		return;
+	v->counts.failed = 0;
+	for (size_t i = 0; i < j->part_count; i++) {
+		if (j->parts[i].attempt != j->row.attempt)
+			continue;
+		v->counts.good += j->parts[i].counts.good;
+		v->counts.failed += j->parts[i].counts.failed;
+		v->tokens.input += j->parts[i].tokens.input;
+		v->tokens.output += j->parts[i].tokens.output;
+	}
+}
+
+static struct view *make_view(struct job *j, enum job_state state, const char *error)
+{
+	struct view *v = view_new();
+	int r = 0;
+
+	if (!v)
+		return NULL;
+	v->number = j->number;
+	v->state = state;
+	v->attempt = j->row.attempt;
+	v->generation = j->row.generation;
+	v->record_count = j->row.record_count;
+	v->input_size_bytes = j->row.input_size_bytes;
+	v->created_ns = j->row.created_ns;
+	v->submitted_ns = j->row.submitted_ns;
+	v->ended_ns = j->row.ended_ns;
+	v->due_ns = j->settle_due_ns;
+	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
+	show_counts(j, v);
+	v->commands =
+		commands_legal((enum phase)j->row.phase, state, v->counts.good < v->counts.total);
+	r = show_parts(j, v);
+	pthread_mutex_lock(&j->mutex);
+	if (r == 0)
+		r = copy_text(&v->name, j->name);
+	v->held = j->wishes.held;
+	pthread_mutex_unlock(&j->mutex);
+	if (r == 0)
+		r = copy_text(&v->error, error ? error : "");
+	if (r == 0)
+		r = copy_text(&v->model, j->row.model ? j->row.model : "");
+	if (r < 0) {
+		view_unref(v);
+		return NULL;
+	}
+	if (j->results)
+		v->results = results_ref(j->results);
+	return v;
+}
+
+/* An end that was reached before this start keeps the times it had then. */
+static int64_t stamp_time(const struct job *j, const struct view *prev, const struct view *v)
+{
+	bool restored = prev->change == 0 && (v->state == JOB_DRAFT || job_state_is_end(v->state));
+
+	return restored && j->row.state_ns ? j->row.state_ns : v->shown_ns;
+}
+
+void job_publish(struct job *j, enum job_state state, const char *error)
+{
+	struct view *v = make_view(j, state, error), *prev;
+	struct err e = ERR_INIT;
+	unsigned what = 0;
+
+	if (!v) {
+		log_error("job", "no memory for a view of job %llu", (unsigned long long)j->number);
+		return;
+	}
+	/* Only this thread changes the view, so it may look without the mutex. */
+	prev = j->view;
+	view_stamp(v, prev, stamp_time(j, prev, v));
+	if (prev->state != state && prev->change > 0) {
+		j->row.state_ns = v->shown_ns;
+		if (job_save(j, &e) < 0)
+			log_warning("job", "%s", e.text);
+	}
+	if (prev->state != state)
+		what |= JOBS_STATE;
+	if (prev->results != v->results) {
+		what |= JOBS_RESULTS;
+		j->row.names_ns = v->shown_ns;
+	}
+	if (prev->change != v->change)
+		what |= JOBS_VIEW;
+	v->names_ns = j->row.names_ns > prev->names_ns ? j->row.names_ns : prev->names_ns;
+
+	pthread_mutex_lock(&j->mutex);
+	j->view = v;
+	pthread_mutex_unlock(&j->mutex);
+	if ((what & JOBS_STATE) && prev->change > 0)
+		job_log(j, "status %s", job_state_name(state));
+	view_unref(prev);
+	if (what)
+		j->jobs->o.changed(j->jobs->o.ctx, j, what);
+}
+
+/* --- tombstones --- */
+
+/* Forgets tombs whose time is over. */
+static struct tombs *tombs_locked(struct job *j)
+{
+	struct tombs *t = &j->tombs;
+
+	if (t->until_ns && t->until_ns <= clock_mono_ns(j->jobs->o.clock)) {
+		for (int i = 0; i < JOB_RECORDS_COUNT; i++)
+			free(t->records[i]);
+		*t = (struct tombs){0};
+	}
+	return t;
+}
+
+static void extend_locked(struct job *j)
+{
+	j->tombs.until_ns = clock_mono_ns(j->jobs->o.clock) + JOB_HIDE_NS;
+}
+
+int job_may_unlink(struct job *j)
+{
+	enum job_state s;
+
+	pthread_mutex_lock(&j->mutex);
+	s = j->view->state;
+	pthread_mutex_unlock(&j->mutex);
+	return s >= JOB_UPLOADING && !job_state_is_end(s) ? -EBUSY : 0;
+}
+
+void job_hide_name(struct job *j, unsigned name)
+{
+	pthread_mutex_lock(&j->mutex);
+	tombs_locked(j)->names |= UINT64_C(1) << name;
+	extend_locked(j);
+	pthread_mutex_unlock(&j->mutex);
+}
+
+int job_hide_record(struct job *j, enum job_records dir, uint64_t record)
+{
+	struct tombs *t;
+	uint64_t count;
+	int r = 0;
+
+	pthread_mutex_lock(&j->mutex);
+	t = tombs_locked(j);
+	count = j->view->results ? results_count(j->view->results) : 0;
+	if (record >= count) {
+		r = -ENOENT;
+	} else if (!t->records[dir]) {
+		t->records[dir] = calloc(count / 8 + 1, 1);
+		t->record_capacity = count;
+		r = t->records[dir] ? 0 : -ENOMEM;
+	}
+	if (r == 0 && record < t->record_capacity) {
+		uint8_t *byte = &t->records[dir][record / 8], bit = (uint8_t)(1 << record % 8);
+
+		t->record_count[dir] += !(*byte & bit);
+		*byte |= bit;
+		extend_locked(j);
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return r;
+}
+
+bool job_is_name_hidden(struct job *j, unsigned name)
+{
+	bool hidden;
+
+	pthread_mutex_lock(&j->mutex);
+	hidden = tombs_locked(j)->names >> name & 1;
+	pthread_mutex_unlock(&j->mutex);
+	return hidden;
+}
+
+bool job_is_record_hidden(struct job *j, enum job_records dir, uint64_t record)
+{
+	const struct tombs *t;
+	bool hidden;
+
+	pthread_mutex_lock(&j->mutex);
+	t = tombs_locked(j);
+	hidden = t->records[dir] && record < t->record_capacity &&
+		 (t->records[dir][record / 8] >> record % 8 & 1);
+	pthread_mutex_unlock(&j->mutex);
+	return hidden;
+}
+
+uint64_t job_hidden_records(struct job *j, enum job_records dir)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&j->mutex);
+	n = tombs_locked(j)->record_count[dir];
+	pthread_mutex_unlock(&j->mutex);
+	return n;
+}
+
+int64_t job_hide_until(struct job *j)
+{
+	int64_t until;
+
+	pthread_mutex_lock(&j->mutex);
+	tombs_locked(j);
+	extend_locked(j);
+	until = j->tombs.until_ns;
+	pthread_mutex_unlock(&j->mutex);
+	return until;
+}

@@ -1,0 +1,88 @@
+#include "fs/job/machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/*
+ * Row: where a job is.  Column: what happened.  Cell: where it goes; zero
+ * forbids.
+ *
+ *   DRAFT -> STAGING -> RUNNING -> COLLECTING -> ENDED
+ *     ^        |  ^        |        ^   ^          |
+ *     +--------+  |        +--------+   +---EV_LOST+
+ *     refused     +---------------------EV_RETRY---+
+ *
+ * STAGING -> COLLECTING: stopped before a part was created, or a retry that
+ * was refused; what earlier attempts brought is joined again.
+ */
+static const enum phase moves[PHASE_COUNT][EV_COUNT] = {
+	[PHASE_DRAFT] = {[EV_SUBMIT] = PHASE_STAGING},
+	[PHASE_STAGING] = {[EV_STAGED] = PHASE_RUNNING,
+			   [EV_REFUSED] = PHASE_DRAFT,
+			   [EV_OVER] = PHASE_COLLECTING},
+	[PHASE_RUNNING] = {[EV_OVER] = PHASE_COLLECTING, [EV_REFUSED] = PHASE_DRAFT},
+	[PHASE_COLLECTING] = {[EV_COLLECTED] = PHASE_ENDED},
+	[PHASE_ENDED] = {[EV_RETRY] = PHASE_STAGING, [EV_LOST] = PHASE_COLLECTING},
+};
+
+static const char *const command_names[COMMAND_COUNT] = {
+	[COMMAND_SUBMIT] = "submit", [COMMAND_HOLD] = "hold",	    [COMMAND_STOP] = "stop",
+	[COMMAND_RETRY] = "retry",   [COMMAND_REFRESH] = "refresh",
+};
+
+int phase_step(enum phase from, enum event ev, enum phase *ret)
+{
+	assert(from > PHASE_NONE && from < PHASE_COUNT);
+	assert(ev < EV_COUNT);
+	if (moves[from][ev] == PHASE_NONE)
+		return -EINVAL;
+	*ret = moves[from][ev];
+	return 0;
+}
+
+const char *command_name(enum command c)
+{
+	assert(c < COMMAND_COUNT);
+	return command_names[c];
+}
+
+int command_parse(const char *word)
+{
+	for (int i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(command_names[i], word) == 0)
+			return i;
+	return -1;
+}
+
+unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
+{
+	unsigned set = 1u << COMMAND_REFRESH;
+
+	if (p == PHASE_DRAFT) {
+		if (s == JOB_SETTLING || s == JOB_HELD)
+			set |= 1u << COMMAND_SUBMIT;
+		if (s != JOB_HELD)
+			set |= 1u << COMMAND_HOLD;
+	}
+	if (p == PHASE_STAGING || (p == PHASE_RUNNING && s != JOB_STOPPING))
+		set |= 1u << COMMAND_STOP;
+	if (p == PHASE_ENDED && has_failures)
+		set |= 1u << COMMAND_RETRY;
+	return set;
+}
+
+enum job_state end_state(const struct counts *counts, enum job_state worst, bool stopped)
+{
+	uint64_t run = counts->good + counts->failed;
+
+	if (counts->good == counts->total)
+		return JOB_COMPLETED;
+	if (stopped || worst == JOB_STOPPED)
+		return JOB_STOPPED;
+	if (worst == JOB_EXPIRED && counts->good == 0)
+		return JOB_EXPIRED;
+	if (counts->good == 0)
+		return JOB_FAILED;
+	return run == counts->total ? JOB_COMPLETED_WITH_ERRORS : JOB_PARTIALLY_COMPLETED;
+}

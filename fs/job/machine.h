@@ -1,0 +1,80 @@
+#ifndef FS_JOB_MACHINE_H
+#define FS_JOB_MACHINE_H
+
+/*
+ * Where a job is, and where it may go: two small tables and their meaning.
+ *
+ * A phase is ours and drives code; what the provider says of a part (struct
+ * part_status) is shown and never drives more than "has it ended".  A phase is
+ * in the store before anything is done in it, so that a crash resumes there.
+ * The numbers are on disk: never renumber.
+ *
+ *   DRAFT       the user's; not sealed.  JOB/status: Draft, Invalid, Held, Settling
+ *   STAGING     sealed; the parts of this attempt and their tokens are in the
+ *               store; their inputs are being made.  Uploading
+ *   RUNNING     every part's input is in place; parts are created as the quota
+ *               allows and watched.  Queued, or the provider's word, or Stopping
+ *   COLLECTING  every part has ended or was never created; results are being
+ *               joined to the input.  Fetching
+ *   ENDED       a generation of results can be read.  Completed ... Expired
+ */
+
+#include <stdbool.h>
+
+#include "fs/base/macros.h"
+#include "fs/base/state.h"
+
+enum phase {
+	PHASE_NONE = 0,
+	PHASE_DRAFT = 1,
+	PHASE_STAGING = 2,
+	PHASE_RUNNING = 3,
+	PHASE_COLLECTING = 4,
+	PHASE_ENDED = 5,
+	PHASE_COUNT,
+};
+
+enum event {
+	EV_SUBMIT,    /* settled and valid, or `submit` written to ctl */
+	EV_STAGED,    /* every part's input is in place */
+	EV_REFUSED,   /* the first attempt cannot be run as it is: back to the user */
+	EV_OVER,      /* no part of this attempt runs, or will */
+	EV_COLLECTED, /* the results are on disk */
+	EV_RETRY,     /* `retry` written to ctl */
+	EV_LOST,      /* the results on disk are gone or damaged: make them again */
+	EV_COUNT,
+};
+
+/* What has been done for one part; on disk as well. */
+enum part_phase {
+	PART_PLANNED = 1, /* the token is durable */
+	PART_STAGED = 2,  /* the input is where the provider can read it */
+	PART_CREATED = 3, /* the provider gave it a name */
+	PART_ENDED = 4,	  /* the provider said an end */
+	PART_DROPPED = 5, /* never created: stopped before, or refused */
+};
+
+/* Sets *ret and returns 0, or returns -EINVAL if ev cannot happen in from. */
+MUST_CHECK int phase_step(enum phase from, enum event ev, enum phase *ret);
+
+/* The words a user may write to JOB/ctl, as bits. */
+enum command {
+	COMMAND_SUBMIT,
+	COMMAND_HOLD,
+	COMMAND_STOP,
+	COMMAND_RETRY,
+	COMMAND_REFRESH,
+	COMMAND_COUNT,
+};
+
+const char *command_name(enum command c);
+int command_parse(const char *word); /* -1: no such command */
+
+/* Which commands are legal in that phase (bit 1 << command). */
+unsigned commands_legal(enum phase p, enum job_state s, bool has_failures);
+
+/* The end a job has reached, from what its records and parts say.
+ * worst: the most telling end among the parts of the last attempt. */
+enum job_state end_state(const struct counts *counts, enum job_state worst, bool stopped);
+
+#endif

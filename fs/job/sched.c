@@ -1,0 +1,203 @@
+/*
+ * Who is due.
+ *
+ * The scheduler thread looks through the jobs, hands those that are due to the
+ * pool, one checked-out job an item, and sleeps until the next one is due or
+ * something happened.  It never touches a record itself.  A look through ten
+ * thousand jobs takes well under a millisecond; nothing finer is needed.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+
+#define STEPS_MAX	 64 /* of one job before others get the thread */
+#define TROUBLE_FIRST_NS (500 * NS_PER_MS)
+#define TROUBLE_MAX_NS	 (60 * NS_PER_S)
+
+void sched_wake(struct jobs *en)
+{
+	pthread_mutex_lock(&en->mutex);
+	en->woken = true;
+	pthread_cond_signal(&en->wake);
+	pthread_mutex_unlock(&en->mutex);
+}
+
+static int step(struct job *j, struct err *e)
+{
+	switch ((enum phase)j->row.phase) {
+	case PHASE_DRAFT:
+		return submit_draft(j, e);
+	case PHASE_STAGING:
+		return submit_stage(j, e);
+	case PHASE_RUNNING:
+		return submit_run(j, e);
+	case PHASE_COLLECTING:
+		return finish_collect(j, e);
+	case PHASE_ENDED:
+		return finish_ended(j, e);
+	case PHASE_NONE:
+	case PHASE_COUNT:
+		break;
+	}
+	return err_set(e, -EUCLEAN, "the store holds a phase %d that is none", j->row.phase);
+}
+
+/* The disk is full, the network is away, ...: say so, and try again later. */
+static void in_trouble(struct job *j, const struct err *e)
+{
+	int64_t wait = TROUBLE_FIRST_NS << (j->trouble_count < 7 ? j->trouble_count : 7);
+
+	if (wait > TROUBLE_MAX_NS)
+		wait = TROUBLE_MAX_NS;
+	if (j->trouble_count++ == 0)
+		job_log(j, "cannot go on, will try again: %s", e->text);
+	job_publish(j, j->view->state, e->text);
+	job_due_in(j, wait);
+}
+
+static void service(void *arg)
+{
+	struct job *j = arg;
+	struct err e = ERR_INIT;
+	bool idle;
+	int r = 1;
+
+	for (int i = 0; i < STEPS_MAX && r == 1; i++) {
+		if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
+			break;
+		e.text[0] = '\0';
+		r = step(j, &e);
+	}
+	if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
+		r = 0;
+	if (r < 0)
+		in_trouble(j, &e);
+	else
+		j->trouble_count = 0;
+	pthread_mutex_lock(&j->mutex);
+	j->busy = false;
+	if (j->poked || r == 1)
+		j->due_ns = 0;
+	idle = j->due_ns == INT64_MAX;
+	pthread_mutex_unlock(&j->mutex);
+	if (idle)
+		j->jobs->o.changed(j->jobs->o.ctx, j, JOBS_IDLE);
+	sched_wake(j->jobs);
+	job_unref(j);
+}
+
+/* Checks the job out if it is due; its next time otherwise. */
+static bool check_out(struct job *j, int64_t now, int64_t *ret_due)
+{
+	bool taken = false;
+
+	pthread_mutex_lock(&j->mutex);
+	if (!j->busy && !atomic_load(&j->removed)) {
+		if (j->due_ns <= now) {
+			taken = j->busy = true;
+			j->poked = false;
+			j->due_ns = INT64_MAX;
+		} else if (j->due_ns < *ret_due) {
+			*ret_due = j->due_ns;
+		}
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return taken;
+}
+
+static void check_in(struct job *j)
+{
+	pthread_mutex_lock(&j->mutex);
+	j->busy = false;
+	j->due_ns = clock_mono_ns(j->jobs->o.clock) + NS_PER_S;
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* Hands out what is due and returns when the next thing is. */
+static int64_t hand_out(struct jobs *en)
+{
+	int64_t now = clock_mono_ns(en->o.clock), due = INT64_MAX, poll_due;
+	struct job *j;
+
+	for (uint64_t after = 0; (j = registry_after(&en->registry, after)); job_unref(j)) {
+		after = j->number;
+		if (!check_out(j, now, &due))
+			continue;
+		if (pool_add(en->pool, service, job_ref(j)) < 0) {
+			check_in(j);
+			job_unref(j);
+		}
+	}
+	if (track_is_due(en, now, &poll_due)) {
+		if (!atomic_exchange(&en->polling, true)) {
+			atomic_store(&en->poll_due_ns, INT64_MAX);
+			if (pool_add(en->quick, track_poll, en) < 0)
+				atomic_store(&en->polling, false);
+		}
+	} else if (poll_due < due) {
+		due = poll_due;
+	}
+	return due;
+}
+
+static void sleep_until(struct jobs *en, int64_t due)
+{
+	struct timespec ts = {.tv_sec = (time_t)(due / NS_PER_S),
+			      .tv_nsec = (long)(due % NS_PER_S)};
+	int r = 0;
+
+	pthread_mutex_lock(&en->mutex);
+	while (!en->woken && !en->ending && r != ETIMEDOUT) {
+		if (due == INT64_MAX)
+			r = pthread_cond_wait(&en->wake, &en->mutex);
+		else
+			r = pthread_cond_timedwait(&en->wake, &en->mutex, &ts);
+	}
+	en->woken = false;
+	pthread_mutex_unlock(&en->mutex);
+}
+
+static bool is_ending(struct jobs *en)
+{
+	bool ending;
+
+	pthread_mutex_lock(&en->mutex);
+	ending = en->ending;
+	pthread_mutex_unlock(&en->mutex);
+	return ending;
+}
+
+static void *schedule(void *arg)
+{
+	struct jobs *en = arg;
+
+	while (!is_ending(en))
+		sleep_until(en, hand_out(en));
+	return NULL;
+}
+
+int sched_start(struct jobs *en, struct err *e)
+{
+	int r = pthread_create(&en->scheduler, NULL, schedule, en);
+
+	if (r)
+		return err_errno(e, -r, "cannot start the scheduler");
+	en->started = true;
+	return 0;
+}
+
+void sched_stop(struct jobs *en)
+{
+	if (!en->started)
+		return;
+	pthread_mutex_lock(&en->mutex);
+	en->ending = true;
+	pthread_cond_signal(&en->wake);
+	pthread_mutex_unlock(&en->mutex);
+	pthread_join(en->scheduler, NULL);
+	en->started = false;
+}

@@ -1,0 +1,230 @@
+/*
+ * Watching parts: one poll for all jobs.
+ *
+ * The poller copies the provider's names of all running parts, asks once, and
+ * leaves each answer with its job; the job takes it when it is served.  The
+ * pace: soon after something began, then slower up to the poll option; a
+ * reader never waits for a poll and never causes one.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+
+#define POLL_FIRST_NS (30 * NS_PER_MS)
+
+static bool is_watched(const struct job *j, const struct store_part *p)
+{
+	return p->attempt == j->row.attempt && p->phase == PART_CREATED && p->remote;
+}
+
+void track_hurry(struct jobs *en)
+{
+	int64_t due = clock_mono_ns(en->o.clock) + POLL_FIRST_NS;
+
+	atomic_store(&en->poll_step_ns, POLL_FIRST_NS);
+	if (atomic_load(&en->poll_due_ns) > due)
+		atomic_store(&en->poll_due_ns, due);
+	sched_wake(en);
+}
+
+bool track_is_due(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns)
+{
+	*ret_due_ns = atomic_load(&en->poll_due_ns);
+	return *ret_due_ns <= now_ns;
+}
+
+/* Tells the poller which parts to ask about from now on. */
+void track_watch(struct job *j)
+{
+	struct watch *watches = NULL;
+	size_t count = 0, n = 0;
+	bool same;
+
+	for (size_t i = 0; i < j->part_count; i++)
+		count += is_watched(j, &j->parts[i]);
+	pthread_mutex_lock(&j->mutex);
+	same = count == j->watch_count;
+	pthread_mutex_unlock(&j->mutex);
+	if (same)
+		return;
+	watches = calloc(count + 1, sizeof(*watches));
+	for (size_t i = 0; i < j->part_count && watches; i++) {
+		if (!is_watched(j, &j->parts[i]))
+			continue;
+		watches[n].remote = strdup(j->parts[i].remote);
+		if (watches[n].remote)
+			n++;
+	}
+	pthread_mutex_lock(&j->mutex);
+	for (size_t i = 0; i < j->watch_count; i++)
+		free(j->watches[i].remote);
+	free(j->watches);
+	j->watches = watches;
+	j->watch_count = watches ? n : 0;
+	pthread_mutex_unlock(&j->mutex);
+	if (n > 0)
+		track_hurry(j->jobs);
+}
+
+static void set_text(char **to, const char *from)
+{
+	if (*to && strcmp(*to, from) == 0)
+		return;
+	free(*to);
+	*to = strdup(from);
+}
+
+static void take_one(struct job *j, struct store_part *p, const struct part_status *s)
+{
+	p->counts = s->counts;
+	p->tokens = s->tokens;
+	set_text(&p->raw, s->raw);
+	if (!p->message || strcmp(p->message, s->message) != 0) {
+		if (s->message[0])
+			job_log(j, "%s", s->message);
+		set_text(&p->message, s->message);
+	}
+	p->state = (int)s->state;
+	if (job_state_is_end(s->state)) {
+		p->phase = PART_ENDED;
+		p->ended_ns = clock_wall_ns(j->jobs->o.clock);
+	}
+}
+
+void track_take(struct job *j)
+{
+	pthread_mutex_lock(&j->mutex);
+	for (size_t w = 0; w < j->watch_count; w++) {
+		struct part_status status = j->watches[w].status;
+
+		if (!j->watches[w].fresh)
+			continue;
+		j->watches[w].fresh = false;
+		for (size_t i = 0; i < j->part_count; i++) {
+			if (!is_watched(j, &j->parts[i]) ||
+			    strcmp(j->parts[i].remote, j->watches[w].remote) != 0)
+				continue;
+			/* job_log() takes the mutex itself. */
+			pthread_mutex_unlock(&j->mutex);
+			take_one(j, &j->parts[i], &status);
+			pthread_mutex_lock(&j->mutex);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* --- the poll --- */
+
+struct round {
+	struct job **jobs; /* a reference each, one a remote */
+	char **remotes;	   /* owned */
+	struct part_status *answers;
+	size_t count, capacity;
+};
+
+static bool round_add(struct round *r, struct job *j, const struct watch *w)
+{
+	if (r->count == r->capacity) {
+		size_t capacity = r->capacity ? r->capacity * 2 : 64;
+		struct job **jobs = realloc(r->jobs, capacity * sizeof(struct job *));
+
+		if (jobs)
+			r->jobs = jobs;
+		char **remotes = realloc(r->remotes, capacity * sizeof(char *));
+
+		if (remotes)
+			r->remotes = remotes;
+		struct part_status *answers =
+			realloc(r->answers, capacity * sizeof(struct part_status));
+
+		if (answers)
+			r->answers = answers;
+		if (!jobs || !remotes || !answers)
+			return false;
+		r->capacity = capacity;
+	}
+	r->remotes[r->count] = strdup(w->remote);
+	if (!r->remotes[r->count])
+		return false;
+	r->answers[r->count] = w->status;
+	r->jobs[r->count++] = job_ref(j);
+	return true;
+}
+
+static void round_collect(struct jobs *en, struct round *r)
+{
+	struct job *j;
+
+	for (uint64_t after = 0; (j = registry_after(&en->registry, after)); job_unref(j)) {
+		after = j->number;
+		pthread_mutex_lock(&j->mutex);
+		for (size_t i = 0; i < j->watch_count; i++)
+			if (!round_add(r, j, &j->watches[i]))
+				break;
+		pthread_mutex_unlock(&j->mutex);
+	}
+}
+
+static bool same_status(const struct part_status *a, const struct part_status *b)
+{
+	return a->state == b->state && a->counts.good == b->counts.good &&
+	       a->counts.failed == b->counts.failed && a->counts.total == b->counts.total &&
+	       strcmp(a->raw, b->raw) == 0 && strcmp(a->message, b->message) == 0;
+}
+
+/* An answer for a part that is not watched any more is dropped. */
+static void deliver(struct job *j, const char *remote, const struct part_status *answer, bool tick)
+{
+	bool poke = false;
+
+	pthread_mutex_lock(&j->mutex);
+	for (size_t i = 0; i < j->watch_count; i++) {
+		struct watch *w = &j->watches[i];
+
+		if (strcmp(w->remote, remote) != 0)
+			continue;
+		poke = tick || !same_status(&w->status, answer);
+		w->status = *answer;
+		w->fresh = true;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	if (poke)
+		job_poke(j);
+}
+
+void track_poll(void *jobs)
+{
+	struct jobs *en = jobs;
+	struct backend *b = en->o.backend;
+	struct round r = {0};
+	struct err e = ERR_INIT;
+	int64_t step = atomic_load(&en->poll_step_ns);
+	int failed = 0;
+
+	round_collect(en, &r);
+	if (r.count > 0)
+		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count, &e);
+	if (failed < 0)
+		log_warning("track", "%s", e.text);
+	for (size_t i = 0; i < r.count; i++) {
+		if (failed == 0)
+			deliver(r.jobs[i], r.remotes[i], &r.answers[i], step >= en->o.poll_ns);
+		job_unref(r.jobs[i]);
+		free(r.remotes[i]);
+	}
+	step += step / 2;
+	if (step > en->o.poll_ns)
+		step = en->o.poll_ns;
+	atomic_store(&en->poll_step_ns, step);
+	atomic_store(&en->poll_due_ns, r.count > 0 ? clock_mono_ns(en->o.clock) + step : INT64_MAX);
+	atomic_store(&en->polling, false);
+	free(r.jobs);
+	free(r.remotes);
+	free(r.answers);
+	sched_wake(en);
+}

@@ -1,0 +1,106 @@
+#include "fs/job/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct view *view_new(void)
+{
+	struct view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	atomic_init(&v->refs_, 1);
+	v->name = strdup("");
+	v->model = strdup("");
+	v->error = strdup("");
+	if (!v->name || !v->model || !v->error) {
+		view_unref(v);
+		return NULL;
+	}
+	return v;
+}
+
+struct view *view_ref(struct view *v)
+{
+	atomic_fetch_add_explicit(&v->refs_, 1, memory_order_relaxed);
+	return v;
+}
+
+void view_unref(struct view *v)
+{
+	if (!v || atomic_fetch_sub_explicit(&v->refs_, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < v->part_count; i++) {
+		free(v->parts[i].token);
+		free(v->parts[i].remote);
+		free(v->parts[i].raw);
+		free(v->parts[i].message);
+	}
+	free(v->parts);
+	free(v->name);
+	free(v->model);
+	free(v->error);
+	results_unref(v->results);
+	free(v);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_numbers(const struct counts *a, const struct counts *b, const struct tokens *x,
+			 const struct tokens *y)
+{
+	return a->total == b->total && a->good == b->good && a->failed == b->failed &&
+	       x->input == y->input && x->output == y->output;
+}
+
+static bool same_parts(const struct view *a, const struct view *b)
+{
+	if (a->part_count != b->part_count)
+		return false;
+	for (size_t i = 0; i < a->part_count; i++) {
+		const struct view_part *p = &a->parts[i], *q = &b->parts[i];
+
+		if (p->attempt != q->attempt || p->seq != q->seq || p->phase != q->phase ||
+		    p->state != q->state || p->ended_ns != q->ended_ns ||
+		    !same_numbers(&p->counts, &q->counts, &p->tokens, &q->tokens) ||
+		    !same_text(p->remote, q->remote) || !same_text(p->raw, q->raw) ||
+		    !same_text(p->message, q->message))
+			return false;
+	}
+	return true;
+}
+
+static bool same_rest(const struct view *a, const struct view *b)
+{
+	return same_text(a->name, b->name) && same_text(a->model, b->model) && a->held == b->held &&
+	       a->attempt == b->attempt && a->generation == b->generation &&
+	       a->record_count == b->record_count && a->input_size_bytes == b->input_size_bytes &&
+	       a->submitted_ns == b->submitted_ns && a->ended_ns == b->ended_ns;
+}
+
+void view_stamp(struct view *next, const struct view *prev, int64_t now_ns)
+{
+	bool status = !prev || prev->state != next->state;
+	bool numbers =
+		!prev || !same_numbers(&prev->counts, &next->counts, &prev->tokens, &next->tokens);
+	bool error = !prev || !same_text(prev->error, next->error);
+	bool commands = !prev || prev->commands != next->commands;
+	bool any = status || numbers || error || commands || !same_parts(prev, next) ||
+		   !same_rest(prev, next);
+	const bool changed[VIEW_TIME_COUNT] = {
+		[VIEW_TIME_STATUS] = status,
+		/* While it runs the line also shows the time that has passed. */
+		[VIEW_TIME_PROGRESS] =
+			any || (next->state >= JOB_UPLOADING && !job_state_is_end(next->state)),
+		[VIEW_TIME_ERROR] = error,
+		[VIEW_TIME_COMMANDS] = commands,
+		[VIEW_TIME_ANY] = any,
+	};
+
+	next->change = prev ? prev->change + any : 1;
+	for (int i = 0; i < VIEW_TIME_COUNT; i++)
+		next->times_ns[i] = changed[i] ? now_ns : prev->times_ns[i];
+}

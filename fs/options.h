@@ -1,0 +1,39 @@
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+/*
+ * The command line:
+ *
+ *	batchfs [SOURCE] MOUNTPOINT [-o opt,...] [-f] [-d] [--help] [--version]
+ *
+ * as mount(8) and fstab give it too, so that the options which mount(8) hands
+ * on to every helper (rw, nosuid, user, _netdev, ...) are taken and passed
+ * over.  This is the only file that reads the environment.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/err.h"
+#include "fs/base/macros.h"
+
+struct options {
+	char *source;		      /* "local:" */
+	char *mountpoint;	      /* absolute */
+	char *state, *cache, *config; /* absolute, or NULL */
+	int64_t settle_ns, settle_input_ns, poll_ns;
+	bool submit_manual, allow_other, read_only;
+	bool foreground, debug;
+	bool help, version; /* nothing else is asked for */
+	/* Of the environment, borrowed; NULL where unset. */
+	const char *env_home, *env_state_home, *env_cache_home, *env_config_home;
+};
+
+/* -EINVAL: one clear line in e. */
+MUST_CHECK int options_parse(int argc, char **argv, struct options *ret, struct err *e);
+void options_release(struct options *o);
+
+/* What --help prints. */
+const char *options_help(void);
+
+#endif

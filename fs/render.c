@@ -1,0 +1,214 @@
+#include "fs/render.h"
+
+#include <string.h>
+
+#include "fs/base/clock.h"
+
+/* What a person reads, and status.json, whose members are documented in
+ * docs/semantics.md and only ever grow in number. */
+
+#define BAR_CELLS 20
+
+static void add_hms(struct buf *out, int64_t ns)
+{
+	int64_t s = ns > 0 ? ns / NS_PER_S : 0;
+
+	buf_addf(out, "%02lld:%02lld:%02lld", (long long)(s / 3600), (long long)(s / 60 % 60),
+		 (long long)(s % 60));
+}
+
+static void render_bar(const struct view *v, struct buf *out)
+{
+	uint64_t total = v->counts.total, done = v->counts.good + v->counts.failed;
+	uint64_t percent;
+	unsigned cells;
+
+	if (done > total)
+		done = total;
+	percent = total ? done * 100 / total : 0;
+	cells = (unsigned)(percent * BAR_CELLS / 100);
+	buf_add_char(out, '[');
+	for (unsigned i = 0; i < BAR_CELLS; i++)
+		buf_add_char(out, i < cells ? '#' : '-');
+	buf_addf(out, "] %3llu%%  %llu/%llu records  %llu failed  ", (unsigned long long)percent,
+		 (unsigned long long)done, (unsigned long long)total,
+		 (unsigned long long)v->counts.failed);
+}
+
+/* Time left at the pace so far; only once there is a pace to speak of. */
+static void render_eta(const struct view *v, struct buf *out)
+{
+	uint64_t total = v->counts.total, done = v->counts.good + v->counts.failed;
+	int64_t passed = v->shown_ns - v->submitted_ns;
+
+	if (v->attempt != 1 || done == 0 || done >= total || passed < NS_PER_S)
+		return;
+	buf_add_str(out, "  about ");
+	add_hms(out, (int64_t)((double)passed / (double)done * (double)(total - done)));
+	buf_add_str(out, " left");
+}
+
+static void render_progress(const struct view *v, struct buf *out)
+{
+	char when[CLOCK_TEXT_MAX];
+
+	switch (v->state) {
+	case JOB_DRAFT:
+		buf_add_str(out, "Draft: copy input.jsonl here, then write a model's id to model");
+		break;
+	case JOB_INVALID:
+		buf_add_str(out, "Invalid: see error; mend it in place and it goes on");
+		break;
+	case JOB_HELD:
+		buf_addf(out, "Held: %llu records; `echo submit > ctl` submits them",
+			 (unsigned long long)v->record_count);
+		break;
+	case JOB_SETTLING:
+		buf_addf(out, "Settling: %llu records will be submitted at %s",
+			 (unsigned long long)v->record_count, clock_format_utc(v->due_ns, when));
+		break;
+	case JOB_UPLOADING:
+	case JOB_QUEUED:
+	case JOB_SUBMITTED:
+	case JOB_VALIDATING:
+	case JOB_SCHEDULED:
+	case JOB_IN_PROGRESS:
+	case JOB_STOPPING:
+	case JOB_FETCHING:
+	case JOB_COMPLETED:
+	case JOB_COMPLETED_WITH_ERRORS:
+	case JOB_PARTIALLY_COMPLETED:
+	case JOB_FAILED:
+	case JOB_STOPPED:
+	case JOB_EXPIRED:
+	case JOB_STATE_COUNT:
+		render_bar(v, out);
+		add_hms(out, (v->ended_ns ? v->ended_ns : v->shown_ns) - v->submitted_ns);
+		buf_add_str(out, " elapsed");
+		if (!job_state_is_end(v->state))
+			render_eta(v, out);
+		break;
+	}
+	buf_add_char(out, '\n');
+}
+
+static void render_cost(const struct view *v, struct buf *out)
+{
+	buf_addf(out, "input_tokens   %llu\n", (unsigned long long)v->tokens.input);
+	buf_addf(out, "output_tokens  %llu\n", (unsigned long long)v->tokens.output);
+	buf_add_str(out, "money          none: local: runs on this machine\n");
+}
+
+static void render_commands(const struct view *v, struct buf *out)
+{
+	for (int c = 0; c < COMMAND_COUNT; c++)
+		if (v->commands & 1u << c)
+			buf_addf(out, "%s\n", command_name((enum command)c));
+}
+
+/* --- status.json --- */
+
+static void add_string(struct buf *out, const char *indent, const char *key, const char *value)
+{
+	buf_addf(out, "%s\"%s\": ", indent, key);
+	if (value)
+		buf_add_json(out, value, strlen(value));
+	else
+		buf_add_str(out, "null");
+	buf_add_str(out, ",\n");
+}
+
+static void add_time(struct buf *out, const char *indent, const char *key, int64_t ns)
+{
+	char when[CLOCK_TEXT_MAX];
+
+	add_string(out, indent, key, ns ? clock_format_utc(ns, when) : NULL);
+}
+
+static void add_counts(struct buf *out, const struct counts *c, const struct tokens *t)
+{
+	uint64_t done = c->good + c->failed;
+
+	buf_addf(out,
+		 "\"records\": {\"total\": %llu, \"good\": %llu, \"failed\": %llu, "
+		 "\"remaining\": %llu}, ",
+		 (unsigned long long)c->total, (unsigned long long)c->good,
+		 (unsigned long long)c->failed,
+		 (unsigned long long)(c->total > done ? c->total - done : 0));
+	buf_addf(out, "\"tokens\": {\"input\": %llu, \"output\": %llu}",
+		 (unsigned long long)t->input, (unsigned long long)t->output);
+}
+
+static void add_part(struct buf *out, const struct view_part *p)
+{
+	struct counts c = p->counts;
+
+	c.total = p->record_count;
+	buf_addf(out, "    {\"attempt\": %u, \"part\": %u, \"state\": \"%s\",\n", p->attempt,
+		 p->seq, job_state_name(p->state));
+	add_string(out, "     ", "provider_status", p->raw && p->raw[0] ? p->raw : NULL);
+	add_string(out, "     ", "provider_id", p->remote);
+	add_string(out, "     ", "token", p->token);
+	add_string(out, "     ", "message", p->message && p->message[0] ? p->message : NULL);
+	add_time(out, "     ", "created", p->created_ns);
+	add_time(out, "     ", "ended", p->ended_ns);
+	buf_add_str(out, "     ");
+	add_counts(out, &c, &p->tokens);
+	buf_add_char(out, '}');
+}
+
+static void render_json(const struct view *v, struct buf *out)
+{
+	buf_add_str(out, "{\n");
+	add_string(out, "  ", "name", v->name);
+	buf_addf(out, "  \"number\": %llu,\n", (unsigned long long)v->number);
+	add_string(out, "  ", "status", job_state_name(v->state));
+	buf_addf(out, "  \"ended\": %s,\n", job_state_is_end(v->state) ? "true" : "false");
+	add_string(out, "  ", "model", v->model[0] ? v->model : NULL);
+	add_string(out, "  ", "error", v->error[0] ? v->error : NULL);
+	buf_addf(out, "  \"input_bytes\": %llu,\n", (unsigned long long)v->input_size_bytes);
+	buf_add_str(out, "  ");
+	add_counts(out, &v->counts, &v->tokens);
+	buf_add_str(out, ",\n");
+	buf_addf(out, "  \"attempt\": %u,\n  \"generation\": %u,\n", v->attempt, v->generation);
+	add_time(out, "  ", "created_at", v->created_ns);
+	add_time(out, "  ", "submitted_at", v->submitted_ns);
+	add_time(out, "  ", "ended_at", v->ended_ns);
+	add_time(out, "  ", "changed_at", v->times_ns[VIEW_TIME_STATUS]);
+	buf_add_str(out, "  \"parts\": [");
+	for (size_t i = 0; i < v->part_count; i++) {
+		buf_add_str(out, i ? ",\n" : "\n");
+		add_part(out, &v->parts[i]);
+	}
+	buf_add_str(out, v->part_count ? "\n  ]\n}\n" : "]\n}\n");
+}
+
+int render_view(const struct view *v, enum kind k, struct buf *out)
+{
+	buf_init(out, RENDER_MAX);
+	switch ((int)k) {
+	case KIND_STATUS:
+		buf_addf(out, "%s\n", job_state_name(v->state));
+		break;
+	case KIND_STATUS_JSON:
+		render_json(v, out);
+		break;
+	case KIND_PROGRESS:
+		render_progress(v, out);
+		break;
+	case KIND_ERROR:
+		buf_add_str(out, v->error);
+		if (out->size > 0 && out->data[out->size - 1] != '\n')
+			buf_add_char(out, '\n');
+		break;
+	case KIND_COST:
+		render_cost(v, out);
+		break;
+	case KIND_CTL:
+		render_commands(v, out);
+		break;
+	default:
+		return -EINVAL;
+	}
+	return buf_error(out);
+}

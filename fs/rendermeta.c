@@ -1,0 +1,142 @@
+/* The files of .batchfs/: about the mount itself. */
+
+#include <string.h>
+
+#include "fs/base/clock.h"
+#include "fs/render.h"
+#include "fs/version.h"
+
+static const char readme[] =
+	"This is a batchfs mount: a directory here is one LLM batch-inference job.\n"
+	"\n"
+	"    mkdir NAME                          a new job\n"
+	"    cp my.jsonl NAME/input.jsonl        its records, one JSON object a line:\n"
+	"                                        {\"recordId\":\"r1\",\"modelInput\":{...}}\n"
+	"    echo MODEL > NAME/model             both are there: it is submitted\n"
+	"    cat NAME/status NAME/progress       how it is\n"
+	"    cat NAME/wait                       returns when it has ended\n"
+	"    ls NAME/output NAME/text            a file per record\n"
+	"    NAME/output.jsonl  results.csv      all of them\n"
+	"    NAME/errors.jsonl  retry.jsonl      what failed, and its input\n"
+	"    cat NAME/error                      why it is Invalid or Failed, and the cure\n"
+	"    cat NAME/ctl                        commands legal now; echo one there\n"
+	"    rm -r NAME                          forget it\n"
+	"\n"
+	"Commands for ctl: submit, hold, stop, retry (only what failed or is missing),\n"
+	"refresh.\n"
+	"\n"
+	"NAME/config, optional, before submission: lines of `key = value`.\n"
+	"    submit = auto | manual       manual waits for `echo submit > ctl`\n"
+	"    settle = SECONDS             quiet time before submission, model came last\n"
+	"    settle_input = SECONDS       the same when the input came last\n"
+	"Further keys belong to the model's engine; see batchfs(1).\n"
+	"\n"
+	"Models: .batchfs/models.  All jobs: .batchfs/jobs.  What happened: .batchfs/events.\n";
+
+static void render_jobs(const struct tree *t, struct buf *out)
+{
+	struct job *j;
+
+	buf_addf(out, "%-20s %-8s %10s %10s %8s  %-20s  %s\n", "STATUS", "ATTEMPT", "RECORDS",
+		 "GOOD", "FAILED", "SUBMITTED", "NAME");
+	for (uint64_t after = 0; (j = jobs_next(t->jobs, after)); job_unref(j)) {
+		struct view *v = job_view(j);
+		char when[CLOCK_TEXT_MAX] = "-";
+
+		after = job_number(j);
+		if (v->submitted_ns)
+			clock_format_utc(v->submitted_ns, when);
+		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %s\n",
+			 job_state_name(v->state), v->attempt, (unsigned long long)v->record_count,
+			 (unsigned long long)v->counts.good, (unsigned long long)v->counts.failed,
+			 when, v->name);
+		view_unref(v);
+	}
+}
+
+static void render_metrics(const struct tree *t, struct buf *out)
+{
+	uint64_t states[JOB_STATE_COUNT] = {0};
+	struct counts c = {0};
+	struct tokens tokens = {0};
+	struct job *j;
+
+	for (uint64_t after = 0; (j = jobs_next(t->jobs, after)); job_unref(j)) {
+		struct view *v = job_view(j);
+
+		after = job_number(j);
+		states[v->state]++;
+		c.total += v->counts.total;
+		c.good += v->counts.good;
+		c.failed += v->counts.failed;
+		tokens.input += v->tokens.input;
+		tokens.output += v->tokens.output;
+		view_unref(v);
+	}
+	buf_add_str(out, "# HELP batchfs_jobs Jobs by status.\n# TYPE batchfs_jobs gauge\n");
+	for (int s = 0; s < JOB_STATE_COUNT; s++)
+		buf_addf(out, "batchfs_jobs{status=\"%s\"} %llu\n",
+			 job_state_name((enum job_state)s), (unsigned long long)states[s]);
+	buf_add_str(out, "# HELP batchfs_records Records of all jobs by result.\n"
+			 "# TYPE batchfs_records gauge\n");
+	buf_addf(out, "batchfs_records{result=\"total\"} %llu\n", (unsigned long long)c.total);
+	buf_addf(out, "batchfs_records{result=\"good\"} %llu\n", (unsigned long long)c.good);
+	buf_addf(out, "batchfs_records{result=\"failed\"} %llu\n", (unsigned long long)c.failed);
+	buf_add_str(out,
+		    "# HELP batchfs_tokens Tokens of all jobs.\n# TYPE batchfs_tokens gauge\n");
+	buf_addf(out, "batchfs_tokens{direction=\"input\"} %llu\n",
+		 (unsigned long long)tokens.input);
+	buf_addf(out, "batchfs_tokens{direction=\"output\"} %llu\n",
+		 (unsigned long long)tokens.output);
+	buf_add_str(out, "# HELP batchfs_mounted_seconds When the mount was made, Unix time.\n"
+			 "# TYPE batchfs_mounted_seconds gauge\n");
+	buf_addf(out, "batchfs_mounted_seconds %lld\n", (long long)(t->mounted_ns / NS_PER_S));
+}
+
+/* The last change of any job. */
+static int64_t newest(const struct tree *t)
+{
+	int64_t ns = jobs_names_ns(t->jobs);
+	struct job *j;
+
+	for (uint64_t after = 0; (j = jobs_next(t->jobs, after)); job_unref(j)) {
+		struct view *v = job_view(j);
+
+		after = job_number(j);
+		if (v->times_ns[VIEW_TIME_ANY] > ns)
+			ns = v->times_ns[VIEW_TIME_ANY];
+		view_unref(v);
+	}
+	return ns;
+}
+
+int render_meta(const struct tree *t, enum kind k, struct buf *out, int64_t *ret_ns)
+{
+	buf_init(out, RENDER_MAX);
+	*ret_ns = t->mounted_ns;
+	switch ((int)k) {
+	case KIND_META_README:
+		buf_add_str(out, readme);
+		break;
+	case KIND_META_SOURCE:
+		buf_addf(out, "%s\n", t->source);
+		break;
+	case KIND_META_VERSION:
+		buf_addf(out, "batchfs %s\n", BATCHFS_VERSION);
+		break;
+	case KIND_META_JOBS:
+		render_jobs(t, out);
+		*ret_ns = newest(t);
+		break;
+	case KIND_META_METRICS:
+		render_metrics(t, out);
+		*ret_ns = newest(t);
+		break;
+	case KIND_META_MODELS:
+		t->backend->ops->models(t->backend, out);
+		break;
+	default:
+		return -EINVAL;
+	}
+	return buf_error(out);
+}

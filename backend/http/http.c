@@ -35,6 +35,7 @@ struct call {
 	struct curl_slist own_lines[2]; /* go in front of the shared list */
 	char words[CURL_ERROR_SIZE];
 	bool busy, too_large;
+	bool head_whole; /* the empty line after the headers has come */
 	void (*done)(void *ctx, const struct http_answer *a);
 	void *ctx;
 };
@@ -210,6 +211,20 @@ static size_t on_bytes(char *bytes, size_t unit, size_t count, void *arg)
 	return 0; /* ends the transfer with CURLE_WRITE_ERROR */
 }
 
+/* libcurl takes a connection that is closed within the headers for the end of
+ * an empty answer; so we look for the empty line ourselves. */
+static size_t on_header(char *bytes, size_t unit, size_t count, void *arg)
+{
+	struct call *call = arg;
+	size_t size = unit * count;
+
+	if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+		call->head_whole = false; /* a 1xx went before it */
+	else if (size && (bytes[0] == '\r' || bytes[0] == '\n'))
+		call->head_whole = true;
+	return size;
+}
+
 /* Sockets must not live on in the programs a command engine starts. */
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -242,6 +257,7 @@ static CURLcode set_habits(CURL *easy)
 	SET(easy, CURLOPT_PIPEWAIT, 1L);
 	SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	SET(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+	SET(easy, CURLOPT_HEADERFUNCTION, on_header);
 	return CURLE_OK;
 }
 
@@ -256,6 +272,7 @@ static CURLcode set_request(struct call *call, const struct http_request *r)
 		SET(easy, CURLOPT_NOPROXY, "*");
 	SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
 	SET(easy, CURLOPT_WRITEDATA, call);
+	SET(easy, CURLOPT_HEADERDATA, call);
 	SET(easy, CURLOPT_PRIVATE, call);
 	SET(easy, CURLOPT_ERRORBUFFER, call->words);
 	if (r->body) {
@@ -295,7 +312,7 @@ int http_submit(struct http_client *c, const struct http_request *r, struct err 
 	buf_release(&call->answer);
 	buf_init(&call->answer, r->answer_max ? r->answer_max : HTTP_ANSWER_MAX);
 	call->words[0] = 0;
-	call->too_large = false;
+	call->too_large = call->head_whole = false;
 	curl_easy_reset(call->easy);
 	code = set_habits(call->easy);
 	if (code == CURLE_OK)
@@ -337,7 +354,7 @@ static enum http_failure classify(const struct call *call, CURLcode code)
 #pragma GCC diagnostic ignored "-Wswitch-enum" /* a hundred codes, few of them ours */
 	switch (code) {
 	case CURLE_OK:
-		return HTTP_ANSWERED;
+		return call->head_whole ? HTTP_ANSWERED : HTTP_RESET;
 	case CURLE_COULDNT_CONNECT:
 		return classify_connect(call->easy);
 	case CURLE_COULDNT_RESOLVE_HOST:

@@ -150,9 +150,9 @@ bool httpshape_beta(const struct httpshape *s, struct jsonspan input, struct buf
 	CLEANUP(buf_release) struct buf value;
 	struct jsonspan_walk w;
 
+	buf_init(&value, HTTPSHAPE_BETA_MAX);
 	if (s->api != HTTPSHAPE_ANTHROPIC)
 		return false;
-	buf_init(&value, HTTPSHAPE_BETA_MAX);
 	w = jsonspan_walk(jsonspan_get(input, "anthropic_beta"));
 	while (jsonspan_next(&w)) {
 		if (value.size)

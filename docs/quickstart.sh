@@ -150,7 +150,7 @@ A real model     name a server or a program in a file and mount with it, for exa
                      cat > my.conf <<END
                      [model llama]
                      url = http://127.0.0.1:11434/v1
-                     model = llama3.2
+                     served_model = llama3.2
                      END
                      $batchfs local: DIR -o config=\$PWD/my.conf
                  then  echo llama > JOB/model

@@ -259,6 +259,7 @@ static void feed_portion(struct jsonscan *s, const char *bytes, size_t size,
 	struct jsonlex x = {s, sink, bytes, bytes + size, s->offset_};
 	const char *p = bytes;
 
+	assert(size > 0);
 	while (p < x.end) {
 		if (s->state_ < PLACE_COUNT)
 			p = in_place(&x, p);

@@ -52,7 +52,7 @@ static const char *skip_string(const char *p, const char *end)
 
 static const char *skip_nested(const char *p, const char *end)
 {
-	uint64_t is_object[JSONSPAN_DEPTH_MAX / 64];
+	uint64_t is_object[JSONSPAN_DEPTH_MAX / 64] = {0};
 	unsigned depth = 0;
 
 	while (p < end) {
@@ -70,13 +70,12 @@ static const char *skip_nested(const char *p, const char *end)
 
 			if (depth == JSONSPAN_DEPTH_MAX)
 				return NULL;
-			if (depth % 64 == 0)
-				is_object[depth / 64] = 0;
 			is_object[depth / 64] &= ~bit;
 			is_object[depth / 64] |= c == '{' ? bit : 0;
 			depth++;
 		} else if (c == '}' || c == ']') {
-			depth--;
+			if (depth-- == 0) /* not if p began with a bracket */
+				return NULL;
 			if ((is_object[depth / 64] >> depth % 64 & 1) != (c == '}'))
 				return NULL;
 			if (depth == 0)

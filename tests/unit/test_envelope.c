@@ -8,82 +8,80 @@
 
 #include "tests/unit/cmocka_all.h"
 
+static const struct {
+	const char *why, *line, *id;
+	bool good;
+	const char *code, *message;
+	bool retryable;
+} lines[] = {
+	{"a good one", "{\"modelInput\":{\"a\":1},\"modelOutput\":{\"b\":2},\"recordId\":\"r1\"}",
+	 "\"r1\"", true, "Unknown", "", false},
+	{"any order, white space",
+	 " { \"recordId\" : \"r1\" , \"modelOutput\" : { } , \"modelInput\" : {} } ", "\"r1\"",
+	 true, "Unknown", "", false},
+	{"a null error is none", "{\"error\":null,\"modelOutput\":{},\"recordId\":\"r1\"}",
+	 "\"r1\"", true, "Unknown", "", false},
+	{"null codes in the output are none",
+	 "{\"modelOutput\":{\"errorCode\":null,\"errorMessage\":null,\"x\":1},"
+	 "\"recordId\":\"r1\"}",
+	 "\"r1\"", true, "Unknown", "", false},
+	{"form A",
+	 "{\"modelInput\":{},\"error\":{\"errorCode\":400,\"errorMessage\":\"no \\\"x\\\"\"},"
+	 "\"recordId\":\"r2\"}",
+	 "\"r2\"", false, "400", "no \"x\"", false},
+	{"form A, a string, retryable, id first",
+	 "{\"recordId\":\"r2\",\"error\":{\"errorCode\":\"ThrottlingException\","
+	 "\"errorMessage\":\"slow down\",\"expired\":false,\"retryable\":true}}",
+	 "\"r2\"", false, "ThrottlingException", "slow down", true},
+	{"form B",
+	 "{\"recordId\":\"r3\",\"modelInput\":{},\"modelOutput\":{\"errorCode\":400,"
+	 "\"errorMessage\":\"bad\",\"expired\":false,\"retryable\":false}}",
+	 "\"r3\"", false, "400", "bad", false},
+	{"form B with a message only",
+	 "{\"modelOutput\":{\"errorMessage\":\"bad\",\"retryable\":true},\"recordId\":\"r3\"}",
+	 "\"r3\"", false, "Unknown", "bad", true},
+	{"form A wins over an output",
+	 "{\"modelOutput\":{\"x\":1},\"error\":{\"errorCode\":500,\"errorMessage\":\"m\"},"
+	 "\"recordId\":\"r\"}",
+	 "\"r\"", false, "500", "m", false},
+	{"an error that says nothing", "{\"error\":{},\"recordId\":\"r\"}", "\"r\"", false,
+	 "Unknown", "", false},
+	{"an error that is a word", "{\"error\":\"boom\",\"recordId\":\"r\"}", "\"r\"", false,
+	 "Unknown", "boom", false},
+	{"an empty code", "{\"error\":{\"errorCode\":\"\"},\"recordId\":\"r\"}", "\"r\"", false,
+	 "Unknown", "", false},
+	{"neither error nor output", "{\"recordId\":\"r\"}", "\"r\"", false, "Unknown", "", false},
+	{"a null output", "{\"modelOutput\":null,\"recordId\":\"r\"}", "\"r\"", false, "Unknown",
+	 "", false},
+	{"an output that is no object", "{\"modelOutput\":\"text\",\"recordId\":\"r\"}", "\"r\"",
+	 false, "Unknown", "", false},
+	{"of two ids the first", "{\"recordId\":\"a\",\"recordId\":\"b\",\"modelOutput\":{}}",
+	 "\"a\"", true, "Unknown", "", false},
+	{"names are compared decoded", "{\"record\\u0049d\":\"a\",\"modelOutput\":{}}", "\"a\"",
+	 true, "Unknown", "", false},
+};
+
 static void test_lines(void **state)
 {
-	static const struct {
-		const char *why, *line, *id;
-		bool good;
-		const char *code, *message;
-		bool retryable;
-	} rows[] = {
-		{"a good one",
-		 "{\"modelInput\":{\"a\":1},\"modelOutput\":{\"b\":2},\"recordId\":\"r1\"}",
-		 "\"r1\"", true, "Unknown", "", false},
-		{"any order, white space",
-		 " { \"recordId\" : \"r1\" , \"modelOutput\" : { } , \"modelInput\" : {} } ",
-		 "\"r1\"", true, "Unknown", "", false},
-		{"a null error is none", "{\"error\":null,\"modelOutput\":{},\"recordId\":\"r1\"}",
-		 "\"r1\"", true, "Unknown", "", false},
-		{"null codes in the output are none",
-		 "{\"modelOutput\":{\"errorCode\":null,\"errorMessage\":null,\"x\":1},"
-		 "\"recordId\":\"r1\"}",
-		 "\"r1\"", true, "Unknown", "", false},
-		{"form A",
-		 "{\"modelInput\":{},\"error\":{\"errorCode\":400,\"errorMessage\":\"no \\\"x\\\"\"},"
-		 "\"recordId\":\"r2\"}",
-		 "\"r2\"", false, "400", "no \"x\"", false},
-		{"form A, a string, retryable, id first",
-		 "{\"recordId\":\"r2\",\"error\":{\"errorCode\":\"ThrottlingException\","
-		 "\"errorMessage\":\"slow down\",\"expired\":false,\"retryable\":true}}",
-		 "\"r2\"", false, "ThrottlingException", "slow down", true},
-		{"form B",
-		 "{\"recordId\":\"r3\",\"modelInput\":{},\"modelOutput\":{\"errorCode\":400,"
-		 "\"errorMessage\":\"bad\",\"expired\":false,\"retryable\":false}}",
-		 "\"r3\"", false, "400", "bad", false},
-		{"form B with a message only",
-		 "{\"modelOutput\":{\"errorMessage\":\"bad\",\"retryable\":true},\"recordId\":\"r3\"}",
-		 "\"r3\"", false, "Unknown", "bad", true},
-		{"form A wins over an output",
-		 "{\"modelOutput\":{\"x\":1},\"error\":{\"errorCode\":500,\"errorMessage\":\"m\"},"
-		 "\"recordId\":\"r\"}",
-		 "\"r\"", false, "500", "m", false},
-		{"an error that says nothing", "{\"error\":{},\"recordId\":\"r\"}", "\"r\"", false,
-		 "Unknown", "", false},
-		{"an error that is a word", "{\"error\":\"boom\",\"recordId\":\"r\"}", "\"r\"",
-		 false, "Unknown", "boom", false},
-		{"an empty code", "{\"error\":{\"errorCode\":\"\"},\"recordId\":\"r\"}", "\"r\"",
-		 false, "Unknown", "", false},
-		{"neither error nor output", "{\"recordId\":\"r\"}", "\"r\"", false, "Unknown", "",
-		 false},
-		{"a null output", "{\"modelOutput\":null,\"recordId\":\"r\"}", "\"r\"", false,
-		 "Unknown", "", false},
-		{"an output that is no object", "{\"modelOutput\":\"text\",\"recordId\":\"r\"}",
-		 "\"r\"", false, "Unknown", "", false},
-		{"of two ids the first",
-		 "{\"recordId\":\"a\",\"recordId\":\"b\",\"modelOutput\":{}}", "\"a\"", true,
-		 "Unknown", "", false},
-		{"names are compared decoded", "{\"record\\u0049d\":\"a\",\"modelOutput\":{}}",
-		 "\"a\"", true, "Unknown", "", false},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
 		CLEANUP(buf_release) struct buf code;
 		CLEANUP(buf_release) struct buf message;
 		struct envelope v;
 
 		buf_init(&code, 1000);
 		buf_init(&message, 1000);
-		if (envelope_parse(rows[i].line, strlen(rows[i].line), &v) < 0)
-			fail_msg("%s: refused", rows[i].why);
+		if (envelope_parse(lines[i].line, strlen(lines[i].line), &v) < 0)
+			fail_msg("%s: refused", lines[i].why);
 		envelope_code(&v, &code);
 		envelope_message(&v, &message);
-		if (v.id.size != strlen(rows[i].id) || memcmp(v.id.at, rows[i].id, v.id.size) != 0)
-			fail_msg("%s: id", rows[i].why);
-		if (v.good != rows[i].good || v.retryable != rows[i].retryable ||
-		    strcmp(code.data, rows[i].code) != 0 ||
-		    strcmp(message.data, rows[i].message) != 0)
-			fail_msg("%s: %d %s %s", rows[i].why, v.good, code.data, message.data);
+		if (v.id.size != strlen(lines[i].id) ||
+		    memcmp(v.id.at, lines[i].id, v.id.size) != 0)
+			fail_msg("%s: id", lines[i].why);
+		if (v.good != lines[i].good || v.retryable != lines[i].retryable ||
+		    strcmp(code.data, lines[i].code) != 0 ||
+		    strcmp(message.data, lines[i].message) != 0)
+			fail_msg("%s: %d %s %s", lines[i].why, v.good, code.data, message.data);
 	}
 }
 

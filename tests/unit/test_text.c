@@ -47,274 +47,269 @@ static void check(const struct row *row)
 	"\"guardContent\":null,\"image\":null,\"searchResult\":null,\"toolResult\":null,"          \
 	"\"video\":null"
 
+static const struct row conversations[] = {
+	{"Claude",
+	 "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
+	 "\"content\":[{\"type\":\"text\",\"text\":\"Blue \"},{\"type\":\"text\","
+	 "\"text\":\"shorts.\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
+	 "\"usage\":{\"input_tokens\":145,\"output_tokens\":106}}",
+	 "claude", "Blue shorts.\n", "end_turn", 145, 106},
+	{"Claude counts what came from a cache beside the rest",
+	 "{\"type\":\"message\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}],"
+	 "\"stop_reason\":\"max_tokens\",\"usage\":{\"input_tokens\":5,"
+	 "\"cache_creation_input_tokens\":20,\"cache_read_input_tokens\":300,"
+	 "\"output_tokens\":7}}",
+	 "claude", "x\n", "max_tokens", 325, 7},
+	{"Claude thinks and calls a tool",
+	 "{\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"},"
+	 "{\"type\":\"text\",\"text\":\"Let me see.\"},{\"type\":\"tool_use\",\"id\":\"t\","
+	 "\"name\":\"search\",\"input\":{\"q\": \"a  b\"}}],\"stop_reason\":\"tool_use\","
+	 "\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}",
+	 "claude",
+	 "Let me see.\n{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"search\","
+	 "\"input\":{\"q\":\"a  b\"}}\n",
+	 "tool_use", 1, 2},
+	{"Claude says nothing",
+	 "{\"type\":\"message\",\"content\":[],\"stop_reason\":\"end_turn\"}", "claude", "",
+	 "end_turn", -1, 0},
+	{"Claude 2",
+	 "{\"completion\":\" Fine.\",\"stop_reason\":\"stop_sequence\",\"stop\":\"\\n\\n\"}",
+	 "claude-2", " Fine.\n", "stop_sequence", -1, 0},
+	{"Nova, invoked",
+	 "{\"output\":{\"message\":{\"content\":[{\"text\":\"Hi\"}],\"role\":\"assistant\"}},"
+	 "\"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":10,\"outputTokens\":3,"
+	 "\"totalTokens\":13,\"cacheReadInputTokenCount\":4,"
+	 "\"cacheWriteInputTokenCount\":0}}",
+	 "converse", "Hi\n", "end_turn", 14, 3},
+	{"Converse with its nulls",
+	 "{\"metrics\":{\"latencyMs\":1200},\"output\":{\"message\":{\"content\":["
+	 "{" CONVERSE_NULLS ",\"reasoningContent\":{\"reasoningText\":{\"signature\":null,"
+	 "\"text\":\"The user wants a greeting.\"}},\"text\":null,\"toolUse\":null},"
+	 "{" CONVERSE_NULLS ",\"reasoningContent\":null,\"text\":\"Hello.\",\"toolUse\":null}],"
+	 "\"role\":\"assistant\"}},\"stopReason\":\"end_turn\",\"usage\":{"
+	 "\"cacheDetails\":null,\"cacheReadInputTokenCount\":null,"
+	 "\"cacheReadInputTokens\":null,\"cacheWriteInputTokenCount\":null,"
+	 "\"cacheWriteInputTokens\":null,\"inputTokens\":419,\"outputTokens\":377,"
+	 "\"serverToolUsage\":{\"webSearchRequests\":null},\"totalTokens\":796}}",
+	 "converse", "Hello.\n", "end_turn", 419, 377},
+	{"Converse calls a tool",
+	 "{\"output\":{\"message\":{\"content\":[{" CONVERSE_NULLS ",\"text\":null,"
+	 "\"toolUse\":{\"input\":{\"n\":1},\"name\":\"f\",\"toolUseId\":\"i\"}}]}},"
+	 "\"stopReason\":\"tool_use\",\"usage\":null}",
+	 "converse", "{\"input\":{\"n\":1},\"name\":\"f\",\"toolUseId\":\"i\"}\n", "tool_use", -1,
+	 0},
+	{"Gemini thinks in parts",
+	 "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hm\",\"thought\":true},"
+	 "{\"text\":\"Yes\"},{\"text\":\"!\"}],\"role\":\"model\"},\"finishReason\":\"STOP\"}],"
+	 "\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":2,"
+	 "\"thoughtsTokenCount\":30,\"totalTokenCount\":41},\"modelVersion\":\"g\"}",
+	 "gemini", "Yes!\n", "STOP", 9, 32},
+	{"Gemini calls a function",
+	 "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\","
+	 "\"args\":{}}}]},\"finishReason\":\"STOP\"}]}",
+	 "gemini", "{\"name\":\"f\",\"args\":{}}\n", "STOP", -1, 0},
+	{"Gemini would not answer",
+	 "{\"promptFeedback\":{\"blockReason\":\"SAFETY\"},"
+	 "\"usageMetadata\":{\"promptTokenCount\":\"9\"}}",
+	 "gemini", "", "SAFETY", 9, 0},
+	{"OpenAI responses",
+	 "{\"id\":\"resp_1\",\"object\":\"response\",\"status\":\"completed\","
+	 "\"incomplete_details\":null,\"output\":[{\"type\":\"reasoning\",\"content\":[{"
+	 "\"type\":\"reasoning_text\",\"text\":\"hm\"}],\"summary\":[{\"type\":"
+	 "\"summary_text\",\"text\":\"s\"}]},{\"type\":\"message\",\"role\":\"assistant\","
+	 "\"content\":[{\"type\":\"output_text\",\"text\":\"Hello\",\"annotations\":[]},"
+	 "{\"type\":\"output_text\",\"text\":\" you\"}]},{\"type\":\"function_call\","
+	 "\"name\":\"f\",\"arguments\":\"{}\"}],\"usage\":{\"input_tokens\":11,"
+	 "\"input_tokens_details\":{\"cached_tokens\":8},\"output_tokens\":12}}",
+	 "openai-responses",
+	 "Hello you\n{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"{}\"}\n",
+	 "completed", 11, 12},
+	{"OpenAI responses, cut short, refused",
+	 "{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"refusal\","
+	 "\"refusal\":\"No.\"}]}],\"status\":\"incomplete\",\"incomplete_details\":{"
+	 "\"reason\":\"max_output_tokens\"}}",
+	 "openai-responses", "No.\n", "max_output_tokens", -1, 0},
+	{"OpenAI chat",
+	 "{\"id\":\"c\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{"
+	 "\"role\":\"assistant\",\"content\":\"Hi.\\n\",\"refusal\":null,"
+	 "\"reasoning_content\":\"hm\"},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+	 "\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5,\"total_tokens\":25,"
+	 "\"prompt_tokens_details\":{\"cached_tokens\":16}}}",
+	 "openai-chat", "Hi.\n", "stop", 20, 5},
+	{"OpenAI chat, two choices",
+	 "{\"choices\":[{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
+	 "{\"message\":{\"content\":\"two\\n\"},\"finish_reason\":\"length\"},"
+	 "{\"message\":{\"content\":null}}]}",
+	 "openai-chat", "one\n\f\ntwo\n\f\n", "stop", -1, 0},
+	{"OpenAI chat, tools, content null",
+	 "{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":"
+	 "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\": 1}\"}},"
+	 "{\"id\":\"b\"}]},\"finish_reason\":\"tool_calls\"}]}",
+	 "openai-chat",
+	 "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+	 "\"{\\\"x\\\": 1}\"}}\n{\"id\":\"b\"}\n",
+	 "tool_calls", -1, 0},
+	{"OpenAI chat, content in parts",
+	 "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{"
+	 "\"type\":\"text\",\"text\":\"hm\"}]},{\"type\":\"text\",\"text\":\"Oui\"}]}}]}",
+	 "openai-chat", "Oui\n", "", -1, 0},
+	{"OpenAI chat, refused",
+	 "{\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"No.\"},"
+	 "\"finish_reason\":\"stop\"}]}",
+	 "openai-chat", "No.\n", "stop", -1, 0},
+	{"Mistral chat",
+	 "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Ja\","
+	 "\"tool_calls\":null},\"stop_reason\":\"stop\"}]}",
+	 "openai-chat", "Ja\n", "stop", -1, 0},
+	{"AI21 Jamba",
+	 "{\"id\":\"j\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+	 "\"content\":\"Sure\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
+	 "\"completion_tokens\":4,\"total_tokens\":7},\"meta\":{\"requestDurationMillis\":9}}",
+	 "openai-chat", "Sure\n", "stop", 3, 4},
+	{"DeepSeek V3",
+	 "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"Hao\","
+	 "\"reasoning_content\":null},\"finish_reason\":\"stop\"}],"
+	 "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}",
+	 "openai-chat", "Hao\n", "stop", 1, 1},
+	{"gpt-oss keeps its tags",
+	 "{\"choices\":[{\"message\":{\"content\":\"<reasoning>hm</reasoning>Hi\"},"
+	 "\"finish_reason\":\"stop\"}],\"model\":\"openai.gpt-oss-20b-1:0\"}",
+	 "openai-chat", "<reasoning>hm</reasoning>Hi\n", "stop", -1, 0},
+	{"Qwen",
+	 "{\"choices\":[{\"finish_reason\":\"length\",\"index\":0,\"message\":{\"content\":"
+	 "\"\\u4f60\\u597d\",\"role\":\"assistant\"}}],\"usage\":{\"completion_tokens\":2,"
+	 "\"prompt_tokens\":6,\"total_tokens\":8}}",
+	 "openai-chat", "\xe4\xbd\xa0\xe5\xa5\xbd\n", "length", 6, 2},
+	{"Palmyra with a message",
+	 "{\"choices\":[{\"message\":{\"content\":\"A\"},\"text\":\"A\","
+	 "\"finish_reason\":\"stop\"}]}",
+	 "openai-chat", "A\n", "stop", -1, 0},
+	{"Palmyra with a text",
+	 "{\"choices\":[{\"message\":null,\"text\":\"B\",\"finish_reason\":\"stop\"}]}",
+	 "openai-completions", "B\n", "stop", -1, 0},
+};
+
 static void test_conversations(void **state)
 {
-	static const struct row rows[] = {
-		{"Claude",
-		 "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
-		 "\"content\":[{\"type\":\"text\",\"text\":\"Blue \"},{\"type\":\"text\","
-		 "\"text\":\"shorts.\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
-		 "\"usage\":{\"input_tokens\":145,\"output_tokens\":106}}",
-		 "claude", "Blue shorts.\n", "end_turn", 145, 106},
-		{"Claude counts what came from a cache beside the rest",
-		 "{\"type\":\"message\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}],"
-		 "\"stop_reason\":\"max_tokens\",\"usage\":{\"input_tokens\":5,"
-		 "\"cache_creation_input_tokens\":20,\"cache_read_input_tokens\":300,"
-		 "\"output_tokens\":7}}",
-		 "claude", "x\n", "max_tokens", 325, 7},
-		{"Claude thinks and calls a tool",
-		 "{\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"},"
-		 "{\"type\":\"text\",\"text\":\"Let me see.\"},{\"type\":\"tool_use\",\"id\":\"t\","
-		 "\"name\":\"search\",\"input\":{\"q\": \"a  b\"}}],\"stop_reason\":\"tool_use\","
-		 "\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}",
-		 "claude",
-		 "Let me see.\n{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"search\","
-		 "\"input\":{\"q\":\"a  b\"}}\n",
-		 "tool_use", 1, 2},
-		{"Claude says nothing",
-		 "{\"type\":\"message\",\"content\":[],\"stop_reason\":\"end_turn\"}", "claude", "",
-		 "end_turn", -1, 0},
-		{"Claude 2",
-		 "{\"completion\":\" Fine.\",\"stop_reason\":\"stop_sequence\",\"stop\":\"\\n\\n\"}",
-		 "claude-2", " Fine.\n", "stop_sequence", -1, 0},
-		{"Nova, invoked",
-		 "{\"output\":{\"message\":{\"content\":[{\"text\":\"Hi\"}],\"role\":\"assistant\"}},"
-		 "\"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":10,\"outputTokens\":3,"
-		 "\"totalTokens\":13,\"cacheReadInputTokenCount\":4,"
-		 "\"cacheWriteInputTokenCount\":0}}",
-		 "converse", "Hi\n", "end_turn", 14, 3},
-		{"Converse with its nulls",
-		 "{\"metrics\":{\"latencyMs\":1200},\"output\":{\"message\":{\"content\":["
-		 "{" CONVERSE_NULLS ",\"reasoningContent\":{\"reasoningText\":{\"signature\":null,"
-		 "\"text\":\"The user wants a greeting.\"}},\"text\":null,\"toolUse\":null},"
-		 "{" CONVERSE_NULLS
-		 ",\"reasoningContent\":null,\"text\":\"Hello.\",\"toolUse\":null}],"
-		 "\"role\":\"assistant\"}},\"stopReason\":\"end_turn\",\"usage\":{"
-		 "\"cacheDetails\":null,\"cacheReadInputTokenCount\":null,"
-		 "\"cacheReadInputTokens\":null,\"cacheWriteInputTokenCount\":null,"
-		 "\"cacheWriteInputTokens\":null,\"inputTokens\":419,\"outputTokens\":377,"
-		 "\"serverToolUsage\":{\"webSearchRequests\":null},\"totalTokens\":796}}",
-		 "converse", "Hello.\n", "end_turn", 419, 377},
-		{"Converse calls a tool",
-		 "{\"output\":{\"message\":{\"content\":[{" CONVERSE_NULLS ",\"text\":null,"
-		 "\"toolUse\":{\"input\":{\"n\":1},\"name\":\"f\",\"toolUseId\":\"i\"}}]}},"
-		 "\"stopReason\":\"tool_use\",\"usage\":null}",
-		 "converse", "{\"input\":{\"n\":1},\"name\":\"f\",\"toolUseId\":\"i\"}\n",
-		 "tool_use", -1, 0},
-		{"Gemini thinks in parts",
-		 "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hm\",\"thought\":true},"
-		 "{\"text\":\"Yes\"},{\"text\":\"!\"}],\"role\":\"model\"},\"finishReason\":\"STOP\"}],"
-		 "\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":2,"
-		 "\"thoughtsTokenCount\":30,\"totalTokenCount\":41},\"modelVersion\":\"g\"}",
-		 "gemini", "Yes!\n", "STOP", 9, 32},
-		{"Gemini calls a function",
-		 "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\","
-		 "\"args\":{}}}]},\"finishReason\":\"STOP\"}]}",
-		 "gemini", "{\"name\":\"f\",\"args\":{}}\n", "STOP", -1, 0},
-		{"Gemini would not answer",
-		 "{\"promptFeedback\":{\"blockReason\":\"SAFETY\"},"
-		 "\"usageMetadata\":{\"promptTokenCount\":\"9\"}}",
-		 "gemini", "", "SAFETY", 9, 0},
-		{"OpenAI responses",
-		 "{\"id\":\"resp_1\",\"object\":\"response\",\"status\":\"completed\","
-		 "\"incomplete_details\":null,\"output\":[{\"type\":\"reasoning\",\"content\":[{"
-		 "\"type\":\"reasoning_text\",\"text\":\"hm\"}],\"summary\":[{\"type\":"
-		 "\"summary_text\",\"text\":\"s\"}]},{\"type\":\"message\",\"role\":\"assistant\","
-		 "\"content\":[{\"type\":\"output_text\",\"text\":\"Hello\",\"annotations\":[]},"
-		 "{\"type\":\"output_text\",\"text\":\" you\"}]},{\"type\":\"function_call\","
-		 "\"name\":\"f\",\"arguments\":\"{}\"}],\"usage\":{\"input_tokens\":11,"
-		 "\"input_tokens_details\":{\"cached_tokens\":8},\"output_tokens\":12}}",
-		 "openai-responses",
-		 "Hello you\n{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"{}\"}\n",
-		 "completed", 11, 12},
-		{"OpenAI responses, cut short, refused",
-		 "{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"refusal\","
-		 "\"refusal\":\"No.\"}]}],\"status\":\"incomplete\",\"incomplete_details\":{"
-		 "\"reason\":\"max_output_tokens\"}}",
-		 "openai-responses", "No.\n", "max_output_tokens", -1, 0},
-		{"OpenAI chat",
-		 "{\"id\":\"c\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{"
-		 "\"role\":\"assistant\",\"content\":\"Hi.\\n\",\"refusal\":null,"
-		 "\"reasoning_content\":\"hm\"},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
-		 "\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5,\"total_tokens\":25,"
-		 "\"prompt_tokens_details\":{\"cached_tokens\":16}}}",
-		 "openai-chat", "Hi.\n", "stop", 20, 5},
-		{"OpenAI chat, two choices",
-		 "{\"choices\":[{\"message\":{\"content\":\"one\"},\"finish_reason\":\"stop\"},"
-		 "{\"message\":{\"content\":\"two\\n\"},\"finish_reason\":\"length\"},"
-		 "{\"message\":{\"content\":null}}]}",
-		 "openai-chat", "one\n\f\ntwo\n\f\n", "stop", -1, 0},
-		{"OpenAI chat, tools, content null",
-		 "{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":"
-		 "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\": 1}\"}},"
-		 "{\"id\":\"b\"}]},\"finish_reason\":\"tool_calls\"}]}",
-		 "openai-chat",
-		 "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
-		 "\"{\\\"x\\\": 1}\"}}\n{\"id\":\"b\"}\n",
-		 "tool_calls", -1, 0},
-		{"OpenAI chat, content in parts",
-		 "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{"
-		 "\"type\":\"text\",\"text\":\"hm\"}]},{\"type\":\"text\",\"text\":\"Oui\"}]}}]}",
-		 "openai-chat", "Oui\n", "", -1, 0},
-		{"OpenAI chat, refused",
-		 "{\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"No.\"},"
-		 "\"finish_reason\":\"stop\"}]}",
-		 "openai-chat", "No.\n", "stop", -1, 0},
-		{"Mistral chat",
-		 "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Ja\","
-		 "\"tool_calls\":null},\"stop_reason\":\"stop\"}]}",
-		 "openai-chat", "Ja\n", "stop", -1, 0},
-		{"AI21 Jamba",
-		 "{\"id\":\"j\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-		 "\"content\":\"Sure\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
-		 "\"completion_tokens\":4,\"total_tokens\":7},\"meta\":{\"requestDurationMillis\":9}}",
-		 "openai-chat", "Sure\n", "stop", 3, 4},
-		{"DeepSeek V3",
-		 "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"Hao\","
-		 "\"reasoning_content\":null},\"finish_reason\":\"stop\"}],"
-		 "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}",
-		 "openai-chat", "Hao\n", "stop", 1, 1},
-		{"gpt-oss keeps its tags",
-		 "{\"choices\":[{\"message\":{\"content\":\"<reasoning>hm</reasoning>Hi\"},"
-		 "\"finish_reason\":\"stop\"}],\"model\":\"openai.gpt-oss-20b-1:0\"}",
-		 "openai-chat", "<reasoning>hm</reasoning>Hi\n", "stop", -1, 0},
-		{"Qwen",
-		 "{\"choices\":[{\"finish_reason\":\"length\",\"index\":0,\"message\":{\"content\":"
-		 "\"\\u4f60\\u597d\",\"role\":\"assistant\"}}],\"usage\":{\"completion_tokens\":2,"
-		 "\"prompt_tokens\":6,\"total_tokens\":8}}",
-		 "openai-chat", "\xe4\xbd\xa0\xe5\xa5\xbd\n", "length", 6, 2},
-		{"Palmyra with a message",
-		 "{\"choices\":[{\"message\":{\"content\":\"A\"},\"text\":\"A\","
-		 "\"finish_reason\":\"stop\"}]}",
-		 "openai-chat", "A\n", "stop", -1, 0},
-		{"Palmyra with a text",
-		 "{\"choices\":[{\"message\":null,\"text\":\"B\",\"finish_reason\":\"stop\"}]}",
-		 "openai-completions", "B\n", "stop", -1, 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		check(&rows[i]);
+	for (size_t i = 0; i < COUNT_OF(conversations); i++)
+		check(&conversations[i]);
 }
+
+static const struct row completions[] = {
+	{"OpenAI completions",
+	 "{\"object\":\"text_completion\",\"choices\":[{\"text\":\"a\",\"index\":0,"
+	 "\"finish_reason\":\"length\"},{\"text\":\"b\",\"index\":1}],\"usage\":{"
+	 "\"prompt_tokens\":5,\"completion_tokens\":2}}",
+	 "openai-completions", "a\n\f\nb\n", "length", 5, 2},
+	{"DeepSeek R1 keeps its thinking",
+	 "{\"choices\":[{\"text\":\"hm\\n</think>\\n\\n42\",\"stop_reason\":\"stop\"}]}",
+	 "openai-completions", "hm\n</think>\n\n42\n", "stop", -1, 0},
+	{"Titan Text",
+	 "{\"inputTextTokenCount\":8,\"results\":[{\"tokenCount\":3,\"outputText\":\"\\nOne\","
+	 "\"completionReason\":\"FINISH\"},{\"tokenCount\":4,\"outputText\":\"Two\"}]}",
+	 "titan-text", "\nOne\n\f\nTwo\n", "FINISH", 8, 7},
+	{"Llama",
+	 "{\"generation\":\"\\n\\nYes.\",\"prompt_token_count\":12,"
+	 "\"generation_token_count\":34,\"stop_reason\":\"stop\"}",
+	 "llama", "\n\nYes.\n", "stop", 12, 34},
+	{"Llama says nothing",
+	 "{\"generation\":\"\",\"prompt_token_count\":1,\"generation_token_count\":0,"
+	 "\"stop_reason\":\"length\"}",
+	 "llama", "", "length", 1, 0},
+	{"Mistral text", "{\"outputs\":[{\"text\":\" Bien\",\"stop_reason\":\"stop\"}]}",
+	 "mistral-text", " Bien\n", "stop", -1, 0},
+	{"Cohere Command",
+	 "{\"generations\":[{\"finish_reason\":\"COMPLETE\",\"id\":\"g\",\"text\":\"Ok\"}],"
+	 "\"id\":\"i\",\"prompt\":\"p\"}",
+	 "cohere-command", "Ok\n", "COMPLETE", -1, 0},
+	{"Cohere Command R",
+	 "{\"response_id\":\"r\",\"text\":\"Ok\",\"generation_id\":\"g\",\"chat_history\":[],"
+	 "\"finish_reason\":\"MAX_TOKENS\",\"tool_calls\":[{\"name\":\"f\",\"parameters\":{}}],"
+	 "\"meta\":{\"billed_units\":{\"input_tokens\":6,\"output_tokens\":2}}}",
+	 "cohere-command-r", "Ok\n{\"name\":\"f\",\"parameters\":{}}\n", "MAX_TOKENS", 6, 2},
+	{"AI21 Jurassic-2",
+	 "{\"id\":1,\"prompt\":{\"text\":\"p\",\"tokens\":[]},\"completions\":[{\"data\":{"
+	 "\"text\":\"Go\",\"tokens\":[]},\"finishReason\":{\"reason\":\"endoftext\"}}]}",
+	 "jurassic-2", "Go\n", "endoftext", -1, 0},
+	{"an imported model in Llama's form",
+	 "{\"generation\":\"x\",\"generation_token_count\":1,\"prompt_token_count\":2,"
+	 "\"stop_reason\":\"stop\",\"logprobs\":null}",
+	 "llama", "x\n", "stop", 2, 1},
+	{"a family nobody knows, on one line",
+	 "{ \"answer\" : [ 1,\n 2 ],\t\"s\": \"a \\\" b\\\\\" }", NULL,
+	 "{\"answer\":[1,2],\"s\":\"a \\\" b\\\\\"}\n", "", -1, 0},
+	{"no object at all", "\"just words\"", NULL, "\"just words\"\n", "", -1, 0},
+	{"nothing", "", NULL, "", "", -1, 0},
+	{"no choices", "{\"choices\":[]}", NULL, "{\"choices\":[]}\n", "", -1, 0},
+	{"a control byte in a reason", "{\"generation\":\"x\",\"stop_reason\":\"a\\u0001b\"}",
+	 "llama", "x\n", "a?b", -1, 0},
+	{"a reason that is too long is cut between characters",
+	 "{\"generation\":\"x\",\"stop_reason\":\"0123456789012345678901234567890123456789"
+	 "01234567890123456789\xc3\xa9\xc3\xa9\xc3\xa9\"}",
+	 "llama", "x\n", "012345678901234567890123456789012345678901234567890123456789\xc3\xa9", -1,
+	 0},
+	{"a count that is no number", "{\"generation\":\"x\",\"prompt_token_count\":\"many\"}",
+	 "llama", "x\n", "", -1, 0},
+};
 
 static void test_completions(void **state)
 {
-	static const struct row rows[] = {
-		{"OpenAI completions",
-		 "{\"object\":\"text_completion\",\"choices\":[{\"text\":\"a\",\"index\":0,"
-		 "\"finish_reason\":\"length\"},{\"text\":\"b\",\"index\":1}],\"usage\":{"
-		 "\"prompt_tokens\":5,\"completion_tokens\":2}}",
-		 "openai-completions", "a\n\f\nb\n", "length", 5, 2},
-		{"DeepSeek R1 keeps its thinking",
-		 "{\"choices\":[{\"text\":\"hm\\n</think>\\n\\n42\",\"stop_reason\":\"stop\"}]}",
-		 "openai-completions", "hm\n</think>\n\n42\n", "stop", -1, 0},
-		{"Titan Text",
-		 "{\"inputTextTokenCount\":8,\"results\":[{\"tokenCount\":3,\"outputText\":\"\\nOne\","
-		 "\"completionReason\":\"FINISH\"},{\"tokenCount\":4,\"outputText\":\"Two\"}]}",
-		 "titan-text", "\nOne\n\f\nTwo\n", "FINISH", 8, 7},
-		{"Llama",
-		 "{\"generation\":\"\\n\\nYes.\",\"prompt_token_count\":12,"
-		 "\"generation_token_count\":34,\"stop_reason\":\"stop\"}",
-		 "llama", "\n\nYes.\n", "stop", 12, 34},
-		{"Llama says nothing",
-		 "{\"generation\":\"\",\"prompt_token_count\":1,\"generation_token_count\":0,"
-		 "\"stop_reason\":\"length\"}",
-		 "llama", "", "length", 1, 0},
-		{"Mistral text", "{\"outputs\":[{\"text\":\" Bien\",\"stop_reason\":\"stop\"}]}",
-		 "mistral-text", " Bien\n", "stop", -1, 0},
-		{"Cohere Command",
-		 "{\"generations\":[{\"finish_reason\":\"COMPLETE\",\"id\":\"g\",\"text\":\"Ok\"}],"
-		 "\"id\":\"i\",\"prompt\":\"p\"}",
-		 "cohere-command", "Ok\n", "COMPLETE", -1, 0},
-		{"Cohere Command R",
-		 "{\"response_id\":\"r\",\"text\":\"Ok\",\"generation_id\":\"g\",\"chat_history\":[],"
-		 "\"finish_reason\":\"MAX_TOKENS\",\"tool_calls\":[{\"name\":\"f\",\"parameters\":{}}],"
-		 "\"meta\":{\"billed_units\":{\"input_tokens\":6,\"output_tokens\":2}}}",
-		 "cohere-command-r", "Ok\n{\"name\":\"f\",\"parameters\":{}}\n", "MAX_TOKENS", 6,
-		 2},
-		{"AI21 Jurassic-2",
-		 "{\"id\":1,\"prompt\":{\"text\":\"p\",\"tokens\":[]},\"completions\":[{\"data\":{"
-		 "\"text\":\"Go\",\"tokens\":[]},\"finishReason\":{\"reason\":\"endoftext\"}}]}",
-		 "jurassic-2", "Go\n", "endoftext", -1, 0},
-		{"an imported model in Llama's form",
-		 "{\"generation\":\"x\",\"generation_token_count\":1,\"prompt_token_count\":2,"
-		 "\"stop_reason\":\"stop\",\"logprobs\":null}",
-		 "llama", "x\n", "stop", 2, 1},
-		{"a family nobody knows, on one line",
-		 "{ \"answer\" : [ 1,\n 2 ],\t\"s\": \"a \\\" b\\\\\" }", NULL,
-		 "{\"answer\":[1,2],\"s\":\"a \\\" b\\\\\"}\n", "", -1, 0},
-		{"no object at all", "\"just words\"", NULL, "\"just words\"\n", "", -1, 0},
-		{"nothing", "", NULL, "", "", -1, 0},
-		{"no choices", "{\"choices\":[]}", NULL, "{\"choices\":[]}\n", "", -1, 0},
-		{"a control byte in a reason",
-		 "{\"generation\":\"x\",\"stop_reason\":\"a\\u0001b\"}", "llama", "x\n", "a?b", -1,
-		 0},
-		{"a reason that is too long is cut between characters",
-		 "{\"generation\":\"x\",\"stop_reason\":\"0123456789012345678901234567890123456789"
-		 "01234567890123456789\xc3\xa9\xc3\xa9\xc3\xa9\"}",
-		 "llama", "x\n",
-		 "012345678901234567890123456789012345678901234567890123456789\xc3\xa9", -1, 0},
-		{"a count that is no number",
-		 "{\"generation\":\"x\",\"prompt_token_count\":\"many\"}", "llama", "x\n", "", -1,
-		 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		check(&rows[i]);
+	for (size_t i = 0; i < COUNT_OF(completions); i++)
+		check(&completions[i]);
 }
+
+static const struct row embeddings[] = {
+	{"Titan", "{\"embedding\":[0.5, -1e-3,\n2],\"inputTextTokenCount\":4}", "titan-embeddings",
+	 "0.5 -1e-3 2\n", "", 4, 0},
+	{"Titan v2 gives the floats twice",
+	 "{\"embedding\":[0.5],\"embeddingsByType\":{\"float\":[0.5]},"
+	 "\"inputTextTokenCount\":4}",
+	 "titan-embeddings", "0.5\n", "", 4, 0},
+	{"Titan v2 by type",
+	 "{\"embedding\":null,\"embeddingsByType\":{\"float\":null,\"binary\":[1,0,1]},"
+	 "\"inputTextTokenCount\":4}",
+	 "titan-embeddings-by-type", "1 0 1\n", "", 4, 0},
+	{"Titan Multimodal", "{\"embedding\":[1],\"inputTextTokenCount\":0,\"message\":null}",
+	 "titan-embeddings", "1\n", "", 0, 0},
+	{"Nova multimodal",
+	 "{\"embeddings\":[{\"embeddingType\":\"TEXT\",\"embedding\":[1,2]},"
+	 "{\"embeddingType\":\"IMAGE\",\"embedding\":[3]}]}",
+	 "nova-embeddings", "1 2\n3\n", "", -1, 0},
+	{"Cohere Embed, floats",
+	 "{\"id\":\"i\",\"embeddings\":[[0.1,0.2],[0.3,0.4]],\"texts\":[\"a\",\"b\"],"
+	 "\"response_type\":\"embeddings_floats\"}",
+	 "cohere-embeddings", "0.1 0.2\n0.3 0.4\n", "", -1, 0},
+	{"Cohere Embed by type",
+	 "{\"embeddings\":{\"float\":[[0.1,0.2],[0.3]],\"int8\":[[1,2],[3]],\"ubinary\":null},"
+	 "\"response_type\":\"embeddings_by_type\"}",
+	 "cohere-embeddings-by-type", "0.1 0.2\n0.3\n1 2\n3\n", "", -1, 0},
+	{"TwelveLabs Marengo",
+	 "{\"data\":[{\"embedding\":[1,2],\"embeddingOption\":\"visual\",\"startSec\":0.0,"
+	 "\"endSec\":6.0},{\"embedding\":[3,4]}]}",
+	 "openai-embeddings", "1 2\n3 4\n", "", -1, 0},
+	{"OpenAI, out of order",
+	 "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":2,\"embedding\":[3]},"
+	 "{\"index\":0,\"embedding\":[1]},{\"index\":1,\"embedding\":[2]}],"
+	 "\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}",
+	 "openai-embeddings", "1\n2\n3\n", "", 8, 0},
+	{"OpenAI, base64 of 1.0, -2.5 and 0.1",
+	 "{\"data\":[{\"index\":0,\"embedding\":\"AACAPwAAIMDNzMw9\"}],"
+	 "\"usage\":{\"prompt_tokens\":1}}",
+	 "openai-embeddings", "1 -2.5 0.100000001\n", "", 1, 0},
+	{"base64 with padding and an escaped slash",
+	 "{\"data\":[{\"index\":0,\"embedding\":\"AACA\\/w==\"}]}", "openai-embeddings", "-inf\n",
+	 "", -1, 0},
+	{"Gemini", "{\"embedding\":{\"values\":[0.25,1]},\"tokenCount\":\"7\"}",
+	 "gemini-embeddings", "0.25 1\n", "", 7, 0},
+};
 
 static void test_embeddings(void **state)
 {
-	static const struct row rows[] = {
-		{"Titan", "{\"embedding\":[0.5, -1e-3,\n2],\"inputTextTokenCount\":4}",
-		 "titan-embeddings", "0.5 -1e-3 2\n", "", 4, 0},
-		{"Titan v2 gives the floats twice",
-		 "{\"embedding\":[0.5],\"embeddingsByType\":{\"float\":[0.5]},"
-		 "\"inputTextTokenCount\":4}",
-		 "titan-embeddings", "0.5\n", "", 4, 0},
-		{"Titan v2 by type",
-		 "{\"embedding\":null,\"embeddingsByType\":{\"float\":null,\"binary\":[1,0,1]},"
-		 "\"inputTextTokenCount\":4}",
-		 "titan-embeddings-by-type", "1 0 1\n", "", 4, 0},
-		{"Titan Multimodal",
-		 "{\"embedding\":[1],\"inputTextTokenCount\":0,\"message\":null}",
-		 "titan-embeddings", "1\n", "", 0, 0},
-		{"Nova multimodal",
-		 "{\"embeddings\":[{\"embeddingType\":\"TEXT\",\"embedding\":[1,2]},"
-		 "{\"embeddingType\":\"IMAGE\",\"embedding\":[3]}]}",
-		 "nova-embeddings", "1 2\n3\n", "", -1, 0},
-		{"Cohere Embed, floats",
-		 "{\"id\":\"i\",\"embeddings\":[[0.1,0.2],[0.3,0.4]],\"texts\":[\"a\",\"b\"],"
-		 "\"response_type\":\"embeddings_floats\"}",
-		 "cohere-embeddings", "0.1 0.2\n0.3 0.4\n", "", -1, 0},
-		{"Cohere Embed by type",
-		 "{\"embeddings\":{\"float\":[[0.1,0.2],[0.3]],\"int8\":[[1,2],[3]],\"ubinary\":null},"
-		 "\"response_type\":\"embeddings_by_type\"}",
-		 "cohere-embeddings-by-type", "0.1 0.2\n0.3\n1 2\n3\n", "", -1, 0},
-		{"TwelveLabs Marengo",
-		 "{\"data\":[{\"embedding\":[1,2],\"embeddingOption\":\"visual\",\"startSec\":0.0,"
-		 "\"endSec\":6.0},{\"embedding\":[3,4]}]}",
-		 "openai-embeddings", "1 2\n3 4\n", "", -1, 0},
-		{"OpenAI, out of order",
-		 "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":2,\"embedding\":[3]},"
-		 "{\"index\":0,\"embedding\":[1]},{\"index\":1,\"embedding\":[2]}],"
-		 "\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}",
-		 "openai-embeddings", "1\n2\n3\n", "", 8, 0},
-		{"OpenAI, base64 of 1.0, -2.5 and 0.1",
-		 "{\"data\":[{\"index\":0,\"embedding\":\"AACAPwAAIMDNzMw9\"}],"
-		 "\"usage\":{\"prompt_tokens\":1}}",
-		 "openai-embeddings", "1 -2.5 0.100000001\n", "", 1, 0},
-		{"base64 with padding and an escaped slash",
-		 "{\"data\":[{\"index\":0,\"embedding\":\"AACA\\/w==\"}]}", "openai-embeddings",
-		 "-inf\n", "", -1, 0},
-		{"Gemini", "{\"embedding\":{\"values\":[0.25,1]},\"tokenCount\":\"7\"}",
-		 "gemini-embeddings", "0.25 1\n", "", 7, 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		check(&rows[i]);
+	for (size_t i = 0; i < COUNT_OF(embeddings); i++)
+		check(&embeddings[i]);
 }
 
 static void test_questions(void **state)

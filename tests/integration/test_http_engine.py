@@ -430,6 +430,13 @@ def test_a_server_that_goes_and_comes_back(driver):
         assert len(asked_again) <= 4  # those under way when it went
 
 
+def test_tls_with_a_server_that_has_none(driver, server):
+    driver.write(server.url.replace("http:", "https:"), chat(10))
+    process = driver.start()
+    assert "cannot be talked to over TLS" in process.stderr.readline()
+    assert process.poll() is None and not server.asked
+
+
 def test_gateway_with_nothing_behind_it(driver, server):
     """502 to everything for a while burns no record."""
     server.plan = lambda request: Reply(502, {}, b"<html>Bad Gateway</html>") \

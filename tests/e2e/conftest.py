@@ -5,6 +5,7 @@ a signal; killing the daemon frees it.  So a thread does that first, and the
 alarm that follows ends what is left.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ import pytest
 import mountkit
 
 DEFAULT_LIMIT_S = 60
+
+numbers = itertools.count(1)
 
 
 def pytest_addoption(parser):
@@ -144,7 +147,8 @@ def mount(module_mount):
 @pytest.fixture
 def name(request):
     """A job name of this test's own."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
+    words = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[5:60].strip("-")
+    return f"{words}-{next(numbers)}"
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "fs/base/clock.h"
+
 /*
  * Between fork and exec the child of a threaded program may do little: what
  * it needs (argv, environment) is made before, and only system calls follow.
@@ -334,21 +336,21 @@ void coproc_end(struct coproc *c, char *words, size_t size)
 /* Waits until all have ended or the time is over. */
 static bool wait_for_all(struct coproc *const *all, size_t count, int ms)
 {
-	for (int waited = 0;;) {
+	int64_t until = clock_mono_ns(clock_system()) + ms * NS_PER_MS;
+
+	for (;;) {
 		struct pollfd p[ENDS_MAX];
+		int64_t left = until - clock_mono_ns(clock_system());
 		nfds_t n = 0;
 
-		for (size_t i = 0; i < count && n < ENDS_MAX; i++)
+		for (size_t i = 0; i < count; i++)
 			if (all[i]->pid && !coproc_has_ended(all[i]))
 				p[n++] = (struct pollfd){.fd = all[i]->pid_fd, .events = POLLIN};
 		if (n == 0)
 			return true;
-		if (waited >= ms)
+		if (left <= 0)
 			return false;
-		/* Woken by any one: counting its slice as spent ends it all
-		 * the sooner, never later. */
-		poll(p, n, 50);
-		waited += 50;
+		poll(p, n, (int)(left / NS_PER_MS) + 1);
 	}
 }
 

@@ -34,6 +34,7 @@ struct fakefeed {
 	unsigned order, cancel_after, pauses;
 	char pause[1024], last_pause[1024]; /* now, and the last there was */
 	struct clock *clock;		    /* NULL: the system's, not turned */
+	int tick_ms;			    /* then: what a tick says; 0: nothing is due */
 };
 
 static inline void fakefeed_cancel(struct fakefeed *f)
@@ -113,7 +114,7 @@ static int fakefeed_tick(struct feed *feed)
 	struct fakefeed *f = (struct fakefeed *)feed;
 
 	if (!f->clock)
-		return -1;
+		return f->tick_ms ? f->tick_ms : -1;
 	f->clock->now_mono_ns += NS_PER_MS;
 	return 0;
 }

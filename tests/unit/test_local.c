@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "backend/local/local.h"
 #include "tests/unit/cmocka_all.h"
@@ -529,6 +532,115 @@ static void test_a_file_in_the_way(void **state)
 	assert_non_null(strstr(e.text, "runs/t-1"));
 }
 
+/* In a process of its own, so that it can be killed. */
+static void run_until_killed(struct bench *t)
+{
+	bench_open(t, NULL);
+	create(t);
+	for (;;)
+		pause();
+}
+
+static void test_kill_and_go_on(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+	CLEANUP(str_freep) char *text = NULL;
+	struct tempdir_name journal = tempdir_path(state, "runs/t-1/journal.jsonl");
+	struct part_status s;
+	static char seen[20000];
+	struct stat st;
+
+	bench_init(&t, state, sizeof(seen));
+	t.b->ops->close(t.b);
+	t.part.model = "builtin.slow";
+	assert_int_equal(kv_set(&t.config, "delay_ms", "1"), 0);
+	assert_int_equal(kv_set(&t.config, "parallel", "64"), 0);
+	for (off_t size = 20000; size <= 200000; size += 60000) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			run_until_killed(&t);
+		while (stat(journal.text, &st) < 0 || st.st_size < size)
+			poll(NULL, 0, 1);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+	bench_open(&t, NULL);
+	s = wait_until(&t, has_ended);
+	assert_int_equal(s.counts.good, sizeof(seen));
+	assert_int_equal(s.tokens.output, 2 * sizeof(seen));
+	text = results_of(&t);
+	assert_int_equal(count_lines(text), sizeof(seen));
+	for (char *at = text; (at = strstr(at, "\"recordId\":\"r")); at++) {
+		long n = strtol(at + strlen("\"recordId\":\"r"), NULL, 10);
+
+		assert_int_equal(seen[n]++, 0);
+	}
+}
+
+static void set_file_limit(rlim_t bytes)
+{
+	struct rlimit l;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &l), 0);
+	l.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+/* A limit on the size of files stands for a full disk. */
+static void test_a_full_disk_is_waited_for(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+	CLEANUP(str_freep) char *text = NULL;
+	struct part_status s;
+
+	bench_init(&t, state, 2000);
+	signal(SIGXFSZ, SIG_IGN);
+	set_file_limit(100000);
+	create(&t);
+	s = wait_until(&t, has_message);
+	assert_int_equal(s.state, JOB_IN_PROGRESS);
+	assert_int_equal(strncmp(s.message, "disk full", 9), 0);
+	set_file_limit(RLIM_INFINITY);
+	s = wait_until(&t, has_ended);
+	assert_int_equal(s.state, JOB_COMPLETED);
+	assert_int_equal(s.counts.good, 2000);
+	assert_string_equal(s.message, "");
+	text = results_of(&t);
+	assert_int_equal(count_lines(text), 2000);
+}
+
+static void test_a_stop_on_a_full_disk(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+
+	bench_init(&t, state, 2000);
+	signal(SIGXFSZ, SIG_IGN);
+	set_file_limit(100000);
+	create(&t);
+	wait_until(&t, has_message);
+	assert_int_equal(t.b->ops->stop(t.b, "t-1", NULL), 0);
+	assert_int_equal(wait_until(&t, has_ended).state, JOB_STOPPED);
+	set_file_limit(RLIM_INFINITY);
+}
+
+static void test_a_command_from_end_to_end(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+	struct part_status s;
+
+	bench_init(&t, state, 200);
+	t.b->ops->close(t.b);
+	write_file(t.config_file.text,
+		   "[model sed]\ncommand = sed -u s/modelInput/modelOutput/\nworkers = 2\n");
+	bench_open(&t, t.config_file.text);
+	t.part.model = "sed";
+	create(&t);
+	s = wait_until(&t, has_ended);
+	assert_int_equal(s.state, JOB_COMPLETED);
+	assert_int_equal(s.counts.good, 200);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, tempdir_setup, tempdir_teardown)
@@ -551,6 +663,10 @@ int main(void)
 		TEST(test_damaged_state_stops_nobody_else),
 		TEST(test_what_create_refuses),
 		TEST(test_a_file_in_the_way),
+		TEST(test_kill_and_go_on),
+		TEST(test_a_full_disk_is_waited_for),
+		TEST(test_a_stop_on_a_full_disk),
+		TEST(test_a_command_from_end_to_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,10 +166,13 @@ void vectors_write(struct jsonspan output, const char *path, struct buf *text)
 	struct items s = {.text = text};
 
 	textpath_each(output, path, look_at_order, &s);
-	if (s.unordered && s.count <= SORTED_MAX)
-		s.items = calloc(s.count, sizeof(*s.items));
-	if (!s.items) { /* in order, too many, or no memory to sort with */
+	if (!s.unordered || s.count > SORTED_MAX) {
 		textpath_each(output, path, write_item, &s);
+		return;
+	}
+	s.items = calloc(s.count, sizeof(*s.items));
+	if (!s.items) { /* the wrong order would be a lie: the text fails instead */
+		buf_reserve(text, SIZE_MAX);
 		return;
 	}
 	s.count = 0;

@@ -337,10 +337,11 @@ static int add_not_good(struct collect *c, uint64_t index, enum results_outcome 
 		r = results_writer_add(c->writer, &rec, e);
 	if (r == 0)
 		r = add_retry(c, index, e);
-	if (r == 0)
-		r = buf_error(&c->message);
 	if (r < 0)
 		return r;
+	r = buf_error(&c->message);
+	if (r < 0)
+		return err_errno(e, r, "cannot put together the error of record %s", c->id.data);
 	return add_csv(
 		c,
 		&(struct resultcsv_row){.id = c->id.data,

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "cache/results.h"
@@ -223,6 +225,49 @@ static void test_failures_leave_nothing(void **state)
 	}
 }
 
+/* Files that cannot grow, as on a full disk: a limit of the process stands in
+ * for it.  Nothing is left behind, and it can be called again. */
+static void test_no_room(void **state)
+{
+	static const char *const files[] = {GOOD("a", "some words") "\n"};
+	const struct rlimit none = {1000, RLIM_INFINITY};
+	struct rlimit before;
+	struct collect_summary sum = {0};
+	struct err e = ERR_INIT;
+	int r;
+
+	assert_int_equal(run(state, IN("a") "\n", files, 1, &sum, &e), 0);
+	assert_int_equal(sum.counts.good, 1);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	r = run(state, IN("a") "\n", files, 1, &sum, &e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(r, -EFBIG);
+	assert_true(e.text[0] != '\0');
+	assert_int_equal(access(tempdir_path(state, "g1").text, F_OK), 0); /* the old one */
+	assert_int_equal(access(tempdir_path(state, "g1.tmp").text, F_OK), -1);
+	assert_int_equal(run(state, IN("a") "\n", files, 1, &sum, &e), 0);
+}
+
+static void test_unreadable_results(void **state)
+{
+	struct tempdir_name in = tempdir_path(state, "input.jsonl"), g = tempdir_path(state, "g1");
+	const char *paths[] = {*state}; /* a directory: opens, and cannot be read */
+	struct collect_request q = {.input_path = in.text,
+				    .scratch_dir = *state,
+				    .results_dir = g.text,
+				    .paths = paths,
+				    .path_count = 1,
+				    .missing_reason = ""};
+	struct collect_summary sum = {0};
+	struct err e = ERR_INIT;
+
+	spit(in.text, IN("a") "\n");
+	assert_int_equal(collect_run(&q, &sum, &e), -EISDIR);
+	assert_non_null(strstr(e.text, paths[0]));
+}
+
 /* More files than are kept open, in an order that uses every one again. */
 static void test_many_files(void **state)
 {
@@ -356,6 +401,8 @@ int main(void)
 		TEST(test_which_line_counts),
 		TEST(test_records_without_ids),
 		TEST(test_failures_leave_nothing),
+		TEST(test_no_room),
+		TEST(test_unreadable_results),
 		TEST(test_many_files),
 		TEST(test_csv_fields),
 		TEST(test_lines),

@@ -380,6 +380,53 @@ static void test_questions(void **state)
 	}
 }
 
+/* Looks at json, which is in memory of exactly its size. */
+static void look_at(const char *json, size_t size)
+{
+	CLEANUP(buf_release) struct buf text;
+	CLEANUP(str_freep) char *exact = malloc(size ? size : 1);
+	struct envelope v;
+	struct text_answer a;
+
+	assert_non_null(exact);
+	memcpy(exact, json, size);
+	buf_init(&text, 100000);
+	text_extract(jsonspan_of(exact, size), &text, &a);
+	text_prompt(jsonspan_of(exact, size), &text);
+	if (envelope_parse(exact, size, &v) == 0)
+		envelope_message(&v, &text);
+	assert_int_equal(buf_error(&text), 0);
+}
+
+/* Answers cut anywhere, and with any byte spoilt, stay what they are: bytes
+ * (the sanitizer's word). */
+static void spoil(const struct row *rows, size_t count)
+{
+	static const char spoilers[] = "\"\\[{]},:0n\0\xff";
+	unsigned at = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t size = strlen(rows[i].output);
+		CLEANUP(str_freep) char *copy = strdup(rows[i].output);
+
+		assert_non_null(copy);
+		for (size_t n = 0; n < size; n++) {
+			look_at(rows[i].output, n);
+			copy[n] = spoilers[at++ % (sizeof(spoilers) - 1)];
+			look_at(copy, size);
+			copy[n] = rows[i].output[n];
+		}
+	}
+}
+
+static void test_hostile_answers(void **state)
+{
+	(void)state;
+	spoil(conversations, COUNT_OF(conversations));
+	spoil(completions, COUNT_OF(completions));
+	spoil(embeddings, COUNT_OF(embeddings));
+}
+
 static void test_sums_do_not_overflow(void **state)
 {
 	uint64_t sum = 1;
@@ -431,9 +478,10 @@ static void test_real_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conversations),	     cmocka_unit_test(test_completions),
-		cmocka_unit_test(test_embeddings),	     cmocka_unit_test(test_questions),
-		cmocka_unit_test(test_sums_do_not_overflow), cmocka_unit_test(test_real_answers),
+		cmocka_unit_test(test_conversations),	cmocka_unit_test(test_completions),
+		cmocka_unit_test(test_embeddings),	cmocka_unit_test(test_questions),
+		cmocka_unit_test(test_hostile_answers), cmocka_unit_test(test_sums_do_not_overflow),
+		cmocka_unit_test(test_real_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,17 +224,10 @@ static const struct engine_key keys[] = {
 	{.name = "parallel", .type = ENGINE_NUMBER, .min = 1, .max = PARALLEL_MAX, .in_job = true},
 	{.name = "fail_rate", .type = ENGINE_DECIMAL, .min = 0, .max = 1, .in_job = true},
 	{.name = "fail_attempts", .type = ENGINE_NUMBER, .min = 1, .max = 1000, .in_job = true},
-	{.name = "template", .type = ENGINE_TEXT, .in_job = true},
+	{.name = "template", .type = ENGINE_TEXT, .check = fill_check, .in_job = true},
 	{.name = "dimensions", .type = ENGINE_CHOICE, .choices = "256|512|1024", .in_job = true},
 	{.name = NULL},
 };
-
-static int check(const struct kv *definition, struct err *e)
-{
-	const char *template = kv_get(definition, "template");
-
-	return template ? fill_check(template, e) : 0;
-}
 
 static int accept_job(const struct engine_job *job, struct err *e)
 {
@@ -371,7 +364,6 @@ static int run(const struct engine_job *job, struct feed *f, struct err *e)
 const struct engine engine_builtin = {
 	.name = "builtin",
 	.keys = keys,
-	.check = check,
 	.accept = accept_job,
 	.run = run,
 	.describe = describe,

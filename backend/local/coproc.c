@@ -108,6 +108,7 @@ struct child {
 
 __attribute__((__noreturn__)) static void be_child(const struct child *c)
 {
+	static const char lost[] = "there is no such cwd, or no /bin/sh\n";
 	struct sigaction plain = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
@@ -125,7 +126,8 @@ __attribute__((__noreturn__)) static void be_child(const struct child *c)
 	close_range(3, ~0u, 0);
 	if (chdir(c->cwd) == 0)
 		execve(c->argv[0], c->argv, c->env);
-	dprintf(2, "cannot go to %s or run %s\n", c->cwd, c->argv[0]);
+	if (write(2, lost, sizeof(lost) - 1) < 0)
+		_exit(126);
 	_exit(127);
 }
 

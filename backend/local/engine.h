@@ -48,6 +48,8 @@ struct engine_key {
 	enum engine_value type;
 	double min, max;
 	const char *choices;
+	/* What the type does not say; NULL: nothing. */
+	int (*check)(const char *value, struct err *e);
 	bool in_job; /* also in JOB/config, where it goes before the section's */
 };
 

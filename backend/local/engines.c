@@ -99,7 +99,7 @@ int engine_key_check(const struct engine_key *k, const char *name, const char *v
 		if (*value == '\0')
 			return err_set(e, -EINVAL, "%s: has no value; give one or take it out",
 				       name);
-		return 0;
+		return k->check ? k->check(value, e) : 0;
 	}
 }
 
@@ -295,8 +295,10 @@ static int begin_section(struct reader *rd, const struct kv_line *l, struct err 
 	if (l->name_size < strlen("model") || memcmp(l->name, "model", strlen("model")) != 0 ||
 	    (size > 0 && *name != ' ' && *name != '\t'))
 		return 0;
-	while (size && (*name == ' ' || *name == '\t'))
-		name++, size--;
+	while (size && (*name == ' ' || *name == '\t')) {
+		name++;
+		size--;
+	}
 	if (size == 0 || size > ENGINES_NAME_MAX || memchr(name, ' ', size) ||
 	    memchr(name, '\t', size))
 		return err_set(

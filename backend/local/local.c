@@ -9,6 +9,7 @@
 #include "backend/local/engines.h"
 #include "backend/local/journal.h"
 #include "backend/local/run.h"
+#include "fs/base/jsonscan.h"
 #include "fs/base/log.h"
 
 /*
@@ -211,7 +212,7 @@ static void local_limits(struct backend *b, const char *model, struct backend_li
 		.records_min = 1,
 		.records_max_per_part = UINT64_MAX,
 		.bytes_max_per_part = UINT64_MAX,
-		.bytes_max_per_record = 256u * 1024 * 1024, /* JSONSCAN_LINE_MAX */
+		.bytes_max_per_record = JSONSCAN_LINE_MAX,
 		.parts_at_once = ACTIVE_MAX,
 	};
 }

@@ -87,8 +87,10 @@ static bool is_space(char c)
 
 static void trim(const char **s, size_t *size)
 {
-	while (*size && is_space(**s))
-		(*s)++, (*size)--;
+	while (*size && is_space(**s)) {
+		(*s)++;
+		(*size)--;
+	}
 	while (*size && is_space((*s)[*size - 1]))
 		(*size)--;
 }

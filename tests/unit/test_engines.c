@@ -178,6 +178,8 @@ static void test_settings_of_a_job(void **state)
 		{"more than all", "fail_rate", "1.1", -EINVAL},
 		{"attempts", "fail_attempts", "1000", 0},
 		{"a template", "template", "{{a}}", 0},
+		{"braces without an end", "template", "{{a", -EINVAL},
+		{"nothing", "template", "", -EINVAL},
 		{"dimensions", "dimensions", "512", 0},
 		{"dimensions there are not", "dimensions", "300", -EINVAL},
 		{"part of a choice", "dimensions", "25", -EINVAL},

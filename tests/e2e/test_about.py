@@ -72,6 +72,6 @@ def test_models_lists_the_builtins_and_the_configured_ones(new_mount):
 
 
 def test_nothing_in_it_can_be_changed(mount):
-    for command in ("touch README", "rm README", "mkdir x", "echo x > version", "mv README R"):
+    for command in ("touch new", "rm README", "mkdir x", "echo x > version", "mv README R"):
         assert sh(command, mount.dir / ".batchfs").returncode != 0, command
     assert about(mount, "version")

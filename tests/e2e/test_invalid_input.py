@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from inputs import record, records
-from mountkit import sh
+from mountkit import sh, until
 
 GOOD = records(3)
 PLACE = re.compile(r"^input\.jsonl:(\d+):(\d+): (.+)$")
@@ -115,16 +115,12 @@ def test_a_killed_producer_leaves_an_invalid_job_and_nothing_is_submitted(mount,
     job = mount.job(name)
     (job / "model").write_text("builtin.echo\n")
     half = b"".join(GOOD)[:-20]
-    proc = subprocess.Popen(["bash", "-c", f"cat; sleep 60 > {job}/input.jsonl"],
-                            stdin=subprocess.DEVNULL)
-    proc.kill()
-    proc.wait()
-    proc = subprocess.Popen(["dd", f"of={job}/input.jsonl", "status=none"], stdin=subprocess.PIPE)
+    proc = subprocess.Popen(["bash", "-c", f"exec cat > {job}/input.jsonl"],
+                            stdin=subprocess.PIPE)
     proc.stdin.write(half)
     proc.stdin.flush()
-    from mountkit import until
     until(lambda: (job / "input.jsonl").exists() and
-          (job / "input.jsonl").stat().st_size == len(half), 5, "dd wrote nothing")
+          (job / "input.jsonl").stat().st_size == len(half), 5, "cat wrote nothing")
     proc.kill()
     proc.wait()
     job.wait_state("Invalid")

@@ -26,9 +26,10 @@
 #define JOB_OWN                                                                                    \
 	"phase, end_state, model, error, attempt, generation, record_count, input_size_bytes, "    \
 	"total, good, failed, input_tokens, output_tokens, created_ns, submitted_ns, ended_ns, "   \
-	"state_ns, names_ns"
+	"status_ns, progress_ns, error_ns, ctl_ns, status_json_ns, names_ns"
 #define JOB_OWN_VALUES                                                                             \
-	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23"
+	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "   \
+	"?24, ?25, ?26, ?27"
 #define PART_COLUMNS                                                                               \
 	"job, attempt, seq, phase, token, remote, first, record_count, size_bytes, state, raw, "   \
 	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns"
@@ -38,7 +39,7 @@
 static const char job_insert[] = "INSERT INTO job (" JOB_SHARED ", " JOB_OWN ", rev) VALUES"
 				 " (" JOB_SHARED_VALUES ", " JOB_OWN_VALUES ", 1)";
 static const char job_update[] = "UPDATE job SET (" JOB_OWN ", rev) = (" JOB_OWN_VALUES
-				 ", rev + 1) WHERE number = ?24 AND rev = ?25";
+				 ", rev + 1) WHERE number = ?28 AND rev = ?29";
 static const char job_rename[] = "UPDATE job SET name = ?1 WHERE number = ?2";
 static const char job_wish[] = "UPDATE job SET (held, submit_wanted, stop_wanted, retry_wanted)"
 			       " = (?1, ?2, ?3, ?4) WHERE number = ?5";

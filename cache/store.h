@@ -26,6 +26,8 @@
 
 struct store;
 
+#define STORE_TIMES 5 /* of generated files whose time must survive */
+
 /* A job.  Strings are owned by the row; NULL means absent. */
 struct store_job {
 	uint64_t number; /* SQLite's; never used again after a delete */
@@ -44,7 +46,9 @@ struct store_job {
 	struct tokens tokens;
 	/* Wall time, nanoseconds; 0: not yet. */
 	int64_t created_ns, submitted_ns, ended_ns;
-	int64_t state_ns; /* JOB/status last changed */
+	/* When the content of JOB/status, progress, error, ctl and status.json last
+	 * changed, in that order. */
+	int64_t times_ns[STORE_TIMES];
 	int64_t names_ns; /* a name in the directory came or went */
 };
 

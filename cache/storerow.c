@@ -136,7 +136,8 @@ void storerow_put_job(struct storerow *c, const struct store_job *j)
 	storerow_put_int(c, j->created_ns);
 	storerow_put_int(c, j->submitted_ns);
 	storerow_put_int(c, j->ended_ns);
-	storerow_put_int(c, j->state_ns);
+	for (int i = 0; i < STORE_TIMES; i++)
+		storerow_put_int(c, j->times_ns[i]);
 	storerow_put_int(c, j->names_ns);
 }
 
@@ -164,7 +165,8 @@ int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
 	j->created_ns = take_int(&c);
 	j->submitted_ns = take_int(&c);
 	j->ended_ns = take_int(&c);
-	j->state_ns = take_int(&c);
+	for (int i = 0; i < STORE_TIMES; i++)
+		j->times_ns[i] = take_int(&c);
 	j->names_ns = take_int(&c);
 	if (c.failed)
 		store_job_release(j);

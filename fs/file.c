@@ -21,9 +21,14 @@ static int open_immutable(struct file *f)
 {
 	const struct results *res = f->view->results;
 	size_t size = 0;
+	int r;
 
-	if (!res || f->node.generation != f->view->generation % 64)
+	if (!tree_is_generation(&f->node, f->view))
 		return -ENOENT;
+	r = job_hold_view(f->job, f->view);
+	if (r < 0)
+		return r;
+	f->held = true;
 	switch ((int)f->node.kind) {
 	case KIND_OUTPUT_JSONL:
 		f->bytes = results_bytes(res, RESULTS_OUTPUT, &f->size_bytes);
@@ -83,7 +88,7 @@ static struct file *file_new(const struct node *n, struct job *j)
 	buf_init(&f->text, RENDER_MAX);
 	if (j) {
 		f->job = job_ref(j);
-		f->view = job_view(j);
+		f->view = tree_view_for(j, n);
 	}
 	return f;
 }
@@ -132,6 +137,8 @@ void file_close(struct file *f)
 		return;
 	if (f->draft)
 		draft_release(f->draft);
+	if (f->held)
+		job_unhold_view(f->job, f->view);
 	buf_release(&f->text);
 	view_unref(f->view);
 	job_unref(f->job);

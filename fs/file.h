@@ -27,6 +27,7 @@ struct file {
 	enum kind_class class;
 	struct job *job;   /* a reference, or NULL for the mount's own */
 	struct view *view; /* at open; a reference, or NULL */
+	bool held;	   /* immutable: the view is held in the job */
 	struct buf text;   /* changing */
 	const char *bytes; /* immutable: borrowed from view->results */
 	uint64_t size_bytes;

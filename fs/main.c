@@ -291,6 +291,8 @@ static void leave_terminal(void)
 	dup2(null, STDOUT_FILENO);
 	/* stderr stays until the mount is there: fusermount3 speaks to it. */
 	close(null);
+	/* The caller's directory must stay free to be unmounted. */
+	ignore_error(chdir("/"));
 }
 
 static int run_child(struct daemon *d)
@@ -352,6 +354,7 @@ static void guard_process(void)
 	umask(0077);
 	setrlimit(RLIMIT_CORE, &none);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk */
 }
 
 static int start(struct daemon *d)

@@ -147,6 +147,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		r = !j ? -ENOENT
 		       : set_user_file(job_draft(j), (uint32_t)n.index, st, to_set,
 				       f ? f->draft : NULL);
+	} else if (r == 0 && n.job == 0 && n.kind != KIND_ROOT) {
+		r = -EACCES;
 	} else if (r == 0 && (to_set & FUSE_SET_ATTR_SIZE) && n.kind != KIND_CTL &&
 		   !(n.kind == KIND_STATUS && fuse_req_ctx(req)->pid == ops_fs(req)->toucher)) {
 		r = -EACCES;

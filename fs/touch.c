@@ -22,9 +22,14 @@ static void touch(const char *mountpoint, const char *name)
 		ignore_error((int)write(fd, "\n", 1));
 }
 
-/* Nothing that was open before may be kept: a log, a lock, a terminal. */
+/* Nothing that was open before may be kept: a log, a lock, a terminal, or a
+ * pipe somebody reads to its end. */
 static void close_others(int keep)
 {
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < 3 && null >= 0; fd++)
+		dup2(null, fd);
 	if (keep > 3)
 		close_range(3, (unsigned)keep - 1, 0);
 	close_range((unsigned)keep + 1, ~0u, 0);

@@ -196,9 +196,30 @@ static int64_t results_ns(const struct view *v)
 	return v->ended_ns ? v->ended_ns : v->names_ns;
 }
 
-static bool is_generation(const struct node *n, const struct view *v)
+bool tree_is_generation(const struct node *n, const struct view *v)
 {
 	return v->results && n->generation == v->generation % (1u << GENERATION_BITS);
+}
+
+struct view *tree_view_for(struct job *j, const struct node *n)
+{
+	struct view *v = job_view(j), *held;
+
+	if (!kinds[n->kind].results || tree_is_generation(n, v))
+		return v;
+	held = job_held_view(j, n->generation);
+	if (!held)
+		return v;
+	view_unref(v);
+	return held;
+}
+
+/* Names come and go with the user's files and with results. */
+static int64_t names_ns(struct job *j, const struct view *v)
+{
+	int64_t files_ns = draft_names_ns(job_draft(j));
+
+	return files_ns > v->names_ns ? files_ns : v->names_ns;
 }
 
 static int stat_job_file(const struct tree *t, const struct node *n, struct job *j,
@@ -207,7 +228,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	uint64_t size = 0;
 	int r;
 
-	if (kinds[n->kind].results && !is_generation(n, v))
+	if (kinds[n->kind].results && !tree_is_generation(n, v))
 		return -ENOENT;
 	switch (kinds[n->kind].class) {
 	case CLASS_DIRECTORY:
@@ -221,7 +242,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 			return r;
 		}
 		set_dir(t, ret, n->kind == KIND_JOB && !t->read_only,
-			n->kind == KIND_JOB ? v->names_ns : results_ns(v));
+			n->kind == KIND_JOB ? names_ns(j, v) : results_ns(v));
 		return 0;
 	case CLASS_CHANGING:
 		return stat_changing(t, n, v, ret);
@@ -281,7 +302,7 @@ int tree_stat(const struct tree *t, const struct node *n, struct tree_entry *ret
 		j = jobs_get(t->jobs, n->job);
 		if (!j)
 			return -ENOENT;
-		v = job_view(j);
+		v = tree_view_for(j, n);
 		r = stat_job_file(t, n, j, v, &ret->st);
 	}
 	if (r < 0)
@@ -341,14 +362,14 @@ static int lookup_in_job(struct job *j, const char *name, struct node *n)
 /* "ID.json" in output/, "ID.txt" in text/. */
 static int lookup_record(struct job *j, const struct node *dir, const char *name, struct node *n)
 {
-	CLEANUP(view_unrefp) struct view *v = job_view(j);
+	CLEANUP(view_unrefp) struct view *v = tree_view_for(j, dir);
 	bool text = dir->kind == KIND_TEXT;
 	const char *suffix = text ? ".txt" : ".json";
 	size_t size = strlen(name), suffix_size = strlen(suffix);
 	enum results_outcome outcome;
 	uint64_t index;
 
-	if (!is_generation(dir, v) || size <= suffix_size ||
+	if (!tree_is_generation(dir, v) || size <= suffix_size ||
 	    strcmp(name + size - suffix_size, suffix) != 0 ||
 	    !results_find(v->results, name, size - suffix_size, &index))
 		return -ENOENT;

@@ -143,6 +143,13 @@ bool tree_dir_next(struct tree_dir *d, uint64_t cookie, struct tree_name *ret);
  * directories so large that the kernel's memory would notice. */
 bool tree_dir_wants_attributes(const struct tree_dir *d);
 
+/* The view a node belongs to: the newest, or of results that somebody still
+ * has open an earlier one.  A reference. */
+struct view *tree_view_for(struct job *j, const struct node *n);
+
+/* Are the results in v the generation the node is of? */
+bool tree_is_generation(const struct node *n, const struct view *v);
+
 /* Is that name in a job's directory one of ours, listed or not? */
 bool tree_is_reserved(const char *name);
 

@@ -28,6 +28,7 @@ struct tree_dir {
 	struct node node;
 	struct job *job;   /* a reference, or NULL */
 	struct view *view; /* a reference, or NULL */
+	bool held;	   /* in the job */
 };
 
 int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir **ret)
@@ -47,7 +48,12 @@ int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir 
 			free(d);
 			return -ENOENT;
 		}
-		d->view = job_view(d->job);
+		d->view = tree_view_for(d->job, dir);
+		if (job_hold_view(d->job, d->view) < 0) {
+			tree_dir_close(d);
+			return -ENOMEM;
+		}
+		d->held = true;
 	}
 	*ret = d;
 	return 0;
@@ -55,6 +61,8 @@ int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir 
 
 void tree_dir_close(struct tree_dir *d)
 {
+	if (d->held)
+		job_unhold_view(d->job, d->view);
 	view_unref(d->view);
 	job_unref(d->job);
 	free(d);

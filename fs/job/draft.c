@@ -285,6 +285,15 @@ int draft_stat_media(struct draft *d, struct stat *ret)
 	return r;
 }
 
+int64_t draft_names_ns(struct draft *d)
+{
+	struct stat st;
+
+	if (fstat(d->fds[0], &st) < 0)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
+}
+
 bool draft_next(struct draft *d, enum draft_dir dir, uint32_t after, struct draft_entry *ret)
 {
 	bool found = false;
@@ -509,6 +518,7 @@ static int handle_locked(struct draft *d, struct draft_file *f, int fd, int flag
 	h->fd = fd;
 	h->writer = (flags & O_ACCMODE) != O_RDONLY;
 	h->append = (flags & O_APPEND) != 0;
+	h->reader = (flags & O_ACCMODE) == O_RDWR;
 	f->refs++;
 	if (h->writer) {
 		f->writers++;

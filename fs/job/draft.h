@@ -90,6 +90,9 @@ MUST_CHECK int draft_lookup(struct draft *d, enum draft_dir dir, const char *nam
 MUST_CHECK int draft_stat(struct draft *d, uint32_t number, struct stat *ret);
 MUST_CHECK int draft_stat_media(struct draft *d, struct stat *ret); /* -ENOENT: no media/ */
 
+/* Wall time a name last came or went; 0 if that cannot be told. */
+int64_t draft_names_ns(struct draft *d);
+
 /* The first file in dir whose number is above after (0: from the start);
  * false at the end. */
 struct draft_entry {

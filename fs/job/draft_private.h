@@ -33,6 +33,7 @@ struct draft_handle {
 	struct draft_file *file; /* a reference */
 	int fd;
 	bool writer, append;
+	bool reader; /* as well: then the file may be mapped */
 };
 
 struct draft {

@@ -137,10 +137,12 @@ static int judge_write_locked(struct draft_handle *h, enum draft_role role, cons
 		if (offset > KV_TEXT_MAX || !buf_reserve(&text, more))
 			r = -EFBIG;
 		else
-			memset(text.data + text.size, 0, more), text.size += more;
+			memset(text.data + text.size, 0, more);
 	}
 	if (r < 0)
 		return r;
+	if (offset + size > text.size)
+		text.size = (size_t)(offset + size);
 	memcpy(text.data + offset, bytes, size);
 	r = draft_judge(h->draft, role, text.data, text.size, false, &e);
 	snprintf(h->file->fault, sizeof(h->file->fault), "%s", r < 0 ? e.text : "");
@@ -245,14 +247,20 @@ static int flush_small_locked(struct draft_handle *h, enum draft_role role)
 	return r;
 }
 
-static int flush_input_locked(struct draft_file *f, int fd)
+static int flush_input_locked(struct draft_handle *h)
 {
+	struct draft_file *f = h->file;
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(h->fd, &st) < 0)
 		return -errno;
-	if (!f->check || !input_is_current(f->check, (uint64_t)st.st_size))
-		return st.st_size == 0 ? 0 : -EINPROGRESS;
+	if (!f->check || !input_is_current(f->check, (uint64_t)st.st_size)) {
+		/* A file that was cut to length for a mapping is still to be
+		 * filled when its descriptor closes: that is judged at commit. */
+		if (st.st_size == 0 || h->reader)
+			return 0;
+		return -EINPROGRESS;
+	}
 	return input_has_fault(f->check) ? -EINVAL : 0;
 }
 
@@ -270,7 +278,7 @@ int draft_flush(struct draft_handle *h)
 		if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG)
 			r = flush_small_locked(h, role);
 		else if (role == DRAFT_ROLE_INPUT)
-			r = flush_input_locked(f, h->fd);
+			r = flush_input_locked(h);
 	}
 	pthread_mutex_unlock(&f->mutex);
 	return r;

@@ -44,6 +44,13 @@ static void job_free(struct job *j)
 	if (!j)
 		return;
 	view_unref(j->view);
+	while (j->held) {
+		struct held *h = j->held;
+
+		j->held = h->next;
+		view_unref(h->view);
+		free(h);
+	}
 	draft_free(j->draft);
 	fd_closep(&j->log_fd);
 	watches_free(j->watches, j->watch_count);
@@ -198,7 +205,7 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 	j->view->created_ns = row->created_ns;
 	j->view->names_ns = row->names_ns;
 	for (int i = 0; i < VIEW_TIME_COUNT; i++)
-		j->view->times_ns[i] = row->state_ns;
+		j->view->times_ns[i] = row->times_ns[i];
 	j->busy = false;
 	*ret = j;
 	return 0;
@@ -238,6 +245,62 @@ bool job_is_settled(struct job *j)
 bool job_is_removed(struct job *j)
 {
 	return atomic_load(&j->removed);
+}
+
+static struct held **find_held_locked(struct job *j, const struct view *v)
+{
+	struct held **at = &j->held;
+
+	while (*at && (*at)->view->generation != v->generation)
+		at = &(*at)->next;
+	return at;
+}
+
+int job_hold_view(struct job *j, struct view *v)
+{
+	struct held **at, *h;
+	int r = 0;
+
+	pthread_mutex_lock(&j->mutex);
+	at = find_held_locked(j, v);
+	if (*at) {
+		(*at)->count++;
+	} else if ((h = malloc(sizeof(*h)))) {
+		*h = (struct held){.view = view_ref(v), .count = 1, .next = j->held};
+		j->held = h;
+	} else {
+		r = -ENOMEM;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return r;
+}
+
+void job_unhold_view(struct job *j, const struct view *v)
+{
+	struct held **at, *h = NULL;
+
+	pthread_mutex_lock(&j->mutex);
+	at = find_held_locked(j, v);
+	if (*at && --(*at)->count == 0) {
+		h = *at;
+		*at = h->next;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	if (h)
+		view_unref(h->view);
+	free(h);
+}
+
+struct view *job_held_view(struct job *j, unsigned generation)
+{
+	struct view *v = NULL;
+
+	pthread_mutex_lock(&j->mutex);
+	for (const struct held *h = j->held; h && !v; h = h->next)
+		if (h->view->generation % 64 == generation)
+			v = view_ref(h->view);
+	pthread_mutex_unlock(&j->mutex);
+	return v;
 }
 
 struct draft *job_draft(struct job *j)
@@ -438,12 +501,16 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	return v;
 }
 
-/* An end that was reached before this start keeps the times it had then. */
-static int64_t stamp_time(const struct job *j, const struct view *prev, const struct view *v)
+/* What was reached before this start keeps the times it had then. */
+static void stamp(struct job *j, struct view *v, const struct view *prev)
 {
 	bool restored = prev->change == 0 && (v->state == JOB_DRAFT || job_state_is_end(v->state));
 
-	return restored && j->row.state_ns ? j->row.state_ns : v->shown_ns;
+	view_stamp(v, prev, v->shown_ns);
+	if (restored)
+		memcpy(v->times_ns, j->row.times_ns, sizeof(v->times_ns));
+	else
+		memcpy(j->row.times_ns, v->times_ns, sizeof(v->times_ns));
 }
 
 void job_publish(struct job *j, enum job_state state, const char *error)
@@ -458,9 +525,8 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	}
 	/* Only this thread changes the view, so it may look without the mutex. */
 	prev = j->view;
-	view_stamp(v, prev, stamp_time(j, prev, v));
+	stamp(j, v, prev);
 	if (prev->state != state && prev->change > 0) {
-		j->row.state_ns = v->shown_ns;
 		if (job_save(j, &e) < 0)
 			log_warning("job", "%s", e.text);
 	}

@@ -289,7 +289,9 @@ static int make(struct request *q, struct job **ret)
 		return -ENOSPC;
 	row.name = q->name;
 	row.phase = PHASE_DRAFT;
-	row.created_ns = row.state_ns = row.names_ns = now;
+	row.created_ns = row.names_ns = now;
+	for (int i = 0; i < STORE_TIMES; i++)
+		row.times_ns[i] = now;
 	r = store_job_add(en->o.store, &row, &e);
 	if (r < 0) {
 		if (r != -EEXIST)

@@ -53,6 +53,13 @@ struct tombs {
 	uint64_t record_count[JOB_RECORDS_COUNT];
 };
 
+/* Results that somebody has open. */
+struct held {
+	struct view *view; /* a reference */
+	unsigned count;
+	struct held *next;
+};
+
 struct job {
 	struct jobs *jobs; /* borrowed: outlives its jobs */
 	uint64_t number;
@@ -72,6 +79,7 @@ struct job {
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;
 	struct tombs tombs;
+	struct held *held;
 
 	/* Of the thread that has it checked out: */
 	struct store_job row;

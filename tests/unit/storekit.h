@@ -41,6 +41,8 @@ static inline struct store_job storekit_job(const char *name)
 	j.counts = (struct counts){5, 3, 1};
 	j.tokens = (struct tokens){100, 200};
 	j.created_ns = 1700000000123456789;
+	for (int i = 0; i < STORE_TIMES; i++)
+		j.times_ns[i] = 1000 + i;
 	j.names_ns = -1;
 	return j;
 }

@@ -47,6 +47,7 @@ static void assert_same_job(const struct store_job *a, const struct store_job *b
 	assert_memory_equal(&x.counts, &y.counts, sizeof(x.counts));
 	assert_memory_equal(&x.tokens, &y.tokens, sizeof(x.tokens));
 	assert_true(x.created_ns == y.created_ns);
+	assert_memory_equal(x.times_ns, y.times_ns, sizeof(x.times_ns));
 	assert_true(x.names_ns == y.names_ns);
 }
 

@@ -153,7 +153,7 @@ class Mount:
         return self.start()
 
     def said(self):
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+        return self.log.read_text(errors="replace")[-12000:] if self.log.exists() else ""
 
     def check_log(self):
         bad = [line for line in self.said().splitlines() if TROUBLE.search(line)]

@@ -251,10 +251,9 @@ static bool add_choice(void *ctx, struct jsonspan choice)
  * bytes, which no reason has, become '?'. */
 static void copy_stop_reason(struct jsonspan v, char *ret)
 {
-	CLEANUP(buf_release) struct buf b;
+	CLEANUP(buf_release) struct buf b = BUF_INIT(4096);
 	size_t n = 0, step;
 
-	buf_init(&b, 4096);
 	jsonspan_string(v, &b);
 	while (n < b.size) {
 		step = utf8_char_size(b.data + n, b.size - n);

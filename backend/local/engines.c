@@ -402,10 +402,9 @@ static void engines_freep(struct engines **all)
 int engines_open(const char *path, struct engines **ret, struct err *e)
 {
 	CLEANUP(engines_freep) struct engines *all = calloc(1, sizeof(*all));
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(ENGINES_FILE_MAX + 4096);
 	int r;
 
-	buf_init(&text, ENGINES_FILE_MAX + 4096);
 	if (!all || (path && !(all->path = strdup(path))))
 		return err_set(e, -ENOMEM, "no memory for the models");
 	r = add_builtins(all);

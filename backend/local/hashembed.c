@@ -179,10 +179,9 @@ static int add(struct features *f, uint64_t raw, bool half)
 /* The runs of code points of "<token>"; a byte that is not UTF-8 is one. */
 static int add_grams(struct features *f, const char *token, size_t size)
 {
-	CLEANUP(buf_release) struct buf b;
+	CLEANUP(buf_release) struct buf b = BUF_INIT(size + 2);
 	int r = 0;
 
-	buf_init(&b, size + 2);
 	buf_add_char(&b, '<');
 	buf_add(&b, token, size);
 	buf_add_char(&b, '>');

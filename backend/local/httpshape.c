@@ -147,10 +147,9 @@ void httpshape_body(const struct httpshape *s, struct jsonspan input, struct buf
 
 bool httpshape_beta(const struct httpshape *s, struct jsonspan input, struct buf *out)
 {
-	CLEANUP(buf_release) struct buf value;
+	CLEANUP(buf_release) struct buf value = BUF_INIT(HTTPSHAPE_BETA_MAX);
 	struct jsonspan_walk w;
 
-	buf_init(&value, HTTPSHAPE_BETA_MAX);
 	if (s->api != HTTPSHAPE_ANTHROPIC)
 		return false;
 	w = jsonspan_walk(jsonspan_get(input, "anthropic_beta"));
@@ -214,9 +213,8 @@ void httpshape_compact(const char *body, size_t size, struct buf *out)
 /* A string or a number as text, cut to fit. */
 static bool text_of(struct jsonspan v, char *out, size_t size)
 {
-	CLEANUP(buf_release) struct buf b;
+	CLEANUP(buf_release) struct buf b = BUF_INIT(HTTP_ANSWER_MAX);
 
-	buf_init(&b, HTTP_ANSWER_MAX);
 	if (jsonspan_type(v) == JSONSPAN_NUMBER)
 		buf_add(&b, v.at, v.size);
 	else if (!jsonspan_string(v, &b))

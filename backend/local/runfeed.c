@@ -347,11 +347,10 @@ static int take_up(void *ctx, const struct envelope *v)
 {
 	struct runfeed *f = ctx;
 	struct tokens tokens = {0};
-	CLEANUP(buf_release) struct buf id;
+	CLEANUP(buf_release) struct buf id = BUF_INIT(LINES_LINE_MAX);
 	uint32_t number = 0;
 	int r;
 
-	buf_init(&id, LINES_LINE_MAX);
 	if (!f->done) {
 		r = idmap_new(f->options.dir, &f->done, NULL);
 		if (r < 0)

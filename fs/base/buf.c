@@ -8,12 +8,12 @@
 
 #include "fs/base/utf8.h"
 
-/* What data points to while nothing is allocated; never written to. */
-static char nothing[1] = "";
+/* Never written to: capacity 0 says so. */
+char buf_nothing[1] = "";
 
 void buf_init(struct buf *b, size_t max)
 {
-	*b = (struct buf){.data = nothing, .max_ = max};
+	*b = (struct buf){.data = buf_nothing, .max_ = max};
 }
 
 void buf_release(struct buf *b)

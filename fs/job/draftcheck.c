@@ -67,12 +67,11 @@ static int bring_up_to_date(struct draft *d, struct draft_file *f, int fd, struc
 /* The words for a role's last refused write, or for what its file says now. */
 static bool small_file_is_good(struct draft *d, struct draft_file *f, struct buf *error)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(KV_TEXT_MAX);
 	CLEANUP(fd_closep) int fd = -1;
 	struct err e = ERR_INIT;
 	int r;
 
-	buf_init(&text, KV_TEXT_MAX);
 	pthread_mutex_lock(&f->mutex);
 	if (f->fault[0])
 		snprintf(e.text, sizeof(e.text), "%s", f->fault);
@@ -204,10 +203,9 @@ static int read_role(struct draft *d, enum draft_role role, struct buf *out, str
 
 int draft_model(struct draft *d, char **ret, struct err *e)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(KV_TEXT_MAX);
 	int r;
 
-	buf_init(&text, KV_TEXT_MAX);
 	r = read_role(d, DRAFT_ROLE_MODEL, &text, e);
 	if (r < 0)
 		return r;
@@ -219,10 +217,9 @@ int draft_model(struct draft *d, char **ret, struct err *e)
 
 int draft_config(struct draft *d, struct kv *ret, struct err *e)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(KV_TEXT_MAX);
 	int r;
 
-	buf_init(&text, KV_TEXT_MAX);
 	r = read_role(d, DRAFT_ROLE_CONFIG, &text, e);
 	if (r == -ENOENT)
 		return 0;

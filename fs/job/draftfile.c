@@ -125,11 +125,10 @@ static int put_all(int fd, const char *bytes, size_t size, uint64_t offset)
 static int judge_write_locked(struct draft_handle *h, enum draft_role role, const char *bytes,
 			      size_t size, uint64_t offset)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(KV_TEXT_MAX);
 	struct err e = ERR_INIT;
 	int r;
 
-	buf_init(&text, KV_TEXT_MAX);
 	r = draft_read_small(h->fd, &text);
 	if (r == 0 && offset + size > text.size) {
 		size_t more = (size_t)(offset + size - text.size);
@@ -232,13 +231,12 @@ int draft_handle_truncate(struct draft_handle *h, uint64_t size)
 /* A model or config may end without a newline: now it is whole. */
 static int flush_small_locked(struct draft_handle *h, enum draft_role role)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(KV_TEXT_MAX);
 	struct err e = ERR_INIT;
 	int r;
 
 	if (h->file->fault[0])
 		return -EINVAL;
-	buf_init(&text, KV_TEXT_MAX);
 	r = draft_read_small(h->fd, &text);
 	if (r == 0)
 		r = draft_judge(h->draft, role, text.data, text.size, true, &e);

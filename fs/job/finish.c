@@ -116,9 +116,8 @@ static void add_first_error(const struct results *res, struct buf *out)
 
 static int describe_end(struct job *j, enum job_state end, struct err *e)
 {
-	CLEANUP(buf_release) struct buf words;
+	CLEANUP(buf_release) struct buf words = BUF_INIT(64 * 1024);
 
-	buf_init(&words, 64 * 1024);
 	for (size_t i = 0; i < j->part_count; i++)
 		if (j->parts[i].attempt == j->row.attempt && j->parts[i].message &&
 		    j->parts[i].message[0])

@@ -116,10 +116,9 @@ static size_t shown_size(const char *id, size_t size)
 static char *double_id_words(const struct input *in, const char *id, size_t size, bool has_id,
 			     uint64_t first)
 {
-	CLEANUP(buf_release) struct buf words;
+	CLEANUP(buf_release) struct buf words = BUF_INIT(4096);
 	size_t shown = shown_size(id, size);
 
-	buf_init(&words, 4096);
 	if (!has_id)
 		buf_add_str(&words, "this record has no recordId and would get ");
 	else

@@ -526,15 +526,16 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	/* Only this thread changes the view, so it may look without the mutex. */
 	prev = j->view;
 	stamp(j, v, prev);
-	if (prev->state != state && prev->change > 0) {
-		if (job_save(j, &e) < 0)
-			log_warning("job", "%s", e.text);
-	}
 	if (prev->state != state)
 		what |= JOBS_STATE;
 	if (prev->results != v->results) {
 		what |= JOBS_RESULTS;
-		j->row.names_ns = v->shown_ns;
+		if (prev->change > 0)
+			j->row.names_ns = v->shown_ns;
+	}
+	if (prev->state != state && prev->change > 0) {
+		if (job_save(j, &e) < 0)
+			log_warning("job", "%s", e.text);
 	}
 	if (prev->change != v->change)
 		what |= JOBS_VIEW;

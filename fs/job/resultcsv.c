@@ -65,9 +65,8 @@ static void add_field(struct buf *out, const char *s, size_t size)
 	if (!s || is_clean(s, size)) {
 		add_clean_field(out, s, s ? size : 0);
 	} else {
-		CLEANUP(buf_release) struct buf clean;
+		CLEANUP(buf_release) struct buf clean = BUF_INIT(3 * size);
 
-		buf_init(&clean, 3 * size);
 		add_clean(&clean, s, size);
 		if (buf_error(&clean)) /* no memory for a copy, so none for the field */
 			buf_reserve(out, SIZE_MAX);

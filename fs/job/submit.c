@@ -22,10 +22,9 @@
 /* "bf-" and 32 hex digits: within every provider's alphabet for tokens. */
 static int make_token(char **ret, struct err *e)
 {
-	CLEANUP(buf_release) struct buf text;
+	CLEANUP(buf_release) struct buf text = BUF_INIT(BACKEND_TOKEN_MAX);
 	unsigned char bytes[16];
 
-	buf_init(&text, BACKEND_TOKEN_MAX);
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		return err_errno(e, -EIO, "no random bytes for a token");
 	buf_add_str(&text, "bf-");
@@ -195,12 +194,11 @@ static int decide(struct job *j, const struct draft_summary *sum, const struct s
 
 int submit_draft(struct job *j, struct err *e)
 {
-	CLEANUP(buf_release) struct buf error;
+	CLEANUP(buf_release) struct buf error = BUF_INIT(256 * 1024);
 	struct draft_summary sum;
 	struct settings set;
 	int r;
 
-	buf_init(&error, 256 * 1024);
 	r = draft_check(j->draft, &sum, &error, e);
 	if (r < 0)
 		return r;
@@ -477,12 +475,11 @@ static bool is_over(const struct job *j)
 
 int submit_run(struct job *j, struct err *e)
 {
-	CLEANUP(buf_release) struct buf words;
+	CLEANUP(buf_release) struct buf words = BUF_INIT(64 * 1024);
 	enum job_state state;
 	bool stop = job_wishes(j).stop;
 	int r = 0;
 
-	buf_init(&words, 64 * 1024);
 	track_take(j);
 	if (stop && !j->stop_sent) {
 		r = stop_parts(j, e);

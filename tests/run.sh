@@ -207,7 +207,7 @@ part_tsan() {
 	local fixed="setarch -R" # with addresses at random the sanitizer may not start
 	setarch -R true 2>/dev/null || fixed=''
 	build_in tsan "$build-tsan" -Db_sanitize=thread -Db_lundef=false || return
-	export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1
+	export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$top/tests/tsan.supp
 	meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4 ${fixed:+--wrapper "$fixed"}
 	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$fixed" "$build-tsan/fs/batchfs" >"$work/batchfs"
 	chmod +x "$work/batchfs"

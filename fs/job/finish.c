@@ -269,6 +269,7 @@ static int start_retry(struct job *j, struct err *e)
 	draft_set_seal(j->draft, DRAFT_ACTIVE);
 	job_set_wishes(j, w);
 	job_log(j, "retry: attempt %u, %llu records", j->row.attempt, (unsigned long long)count);
+	job_publish(j, JOB_UPLOADING, "");
 	return 1;
 }
 

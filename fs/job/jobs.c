@@ -37,6 +37,7 @@ struct request {
 	enum command command;
 	jobs_done *done;
 	void *ctx;
+	struct request *next; /* asked of the same job */
 };
 
 /* --- life --- */
@@ -175,6 +176,11 @@ void jobs_stop(struct jobs *en)
 	sched_stop(en);
 	pool_free(STEAL(&en->quick));
 	pool_free(STEAL(&en->pool));
+	/* The wishes are in the store: the next start does what they say. */
+	for (uint64_t after = 0; (j = jobs_next(en, after)); job_unref(j)) {
+		after = j->number;
+		jobs_answer_asked(jobs_take_asked(j), -EINTR);
+	}
 }
 
 void jobs_free(struct jobs *en)
@@ -444,6 +450,7 @@ static void run_remove(void *arg)
 		registry_remove(&en->registry, j->number);
 		names_changed(en);
 		job_log(j, "removed");
+		jobs_answer_asked(jobs_take_asked(j), -ENOENT);
 	}
 	answer(q, r, j);
 	if (r == 0) {
@@ -502,15 +509,49 @@ static int command(struct request *q)
 	job_log(j, "command %s", command_name(q->command));
 	if (q->command == COMMAND_REFRESH)
 		track_hurry(q->jobs);
-	job_poke(j);
 	return 0;
 }
 
+/* Answered by the job's next step: who reads status after `echo retry > ctl`
+ * must not see the end before it.  The rest is a flag for whoever has the job. */
 static void run_command(void *arg)
 {
 	struct request *q = arg;
+	struct job *j = q->job;
+	int r = command(q);
 
-	answer(q, command(q), q->job);
+	if (r < 0 || q->command == COMMAND_STOP || q->command == COMMAND_REFRESH) {
+		if (r == 0)
+			job_poke(j);
+		answer(q, r, j);
+		return;
+	}
+	pthread_mutex_lock(&j->mutex);
+	q->next = j->asked;
+	j->asked = q;
+	pthread_mutex_unlock(&j->mutex);
+	job_poke(j);
+}
+
+struct request *jobs_take_asked(struct job *j)
+{
+	struct request *q;
+
+	pthread_mutex_lock(&j->mutex);
+	q = j->asked;
+	j->asked = NULL;
+	pthread_mutex_unlock(&j->mutex);
+	return q;
+}
+
+void jobs_answer_asked(struct request *q, int r)
+{
+	while (q) {
+		struct request *next = q->next;
+
+		answer(q, r, q->job);
+		q = next;
+	}
 }
 
 void jobs_command(struct jobs *en, struct job *j, enum command c, jobs_done *done, void *ctx)

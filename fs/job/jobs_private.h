@@ -80,6 +80,7 @@ struct job {
 	size_t watch_count;
 	struct tombs tombs;
 	struct held *held;
+	struct request *asked; /* commands to be answered after the next step */
 
 	/* Of the thread that has it checked out: */
 	struct store_job row;
@@ -125,6 +126,12 @@ void track_hurry(struct jobs *en); /* something began: poll soon */
 bool track_is_due(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns);
 void track_watch(struct job *j); /* after parts changed */
 void track_take(struct job *j);	 /* answers into the parts */
+
+/* jobs.c: commands that wait for the job's next step; taken before it begins,
+ * answered when it is over. */
+struct request;
+struct request *jobs_take_asked(struct job *j);
+void jobs_answer_asked(struct request *q, int r);
 
 /* sched.c */
 void sched_wake(struct jobs *en);

@@ -62,6 +62,7 @@ static void in_trouble(struct job *j, const struct err *e)
 static void service(void *arg)
 {
 	struct job *j = arg;
+	struct request *asked;
 	struct err e = ERR_INIT;
 	bool idle;
 	int r = 1;
@@ -70,7 +71,9 @@ static void service(void *arg)
 		if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
 			break;
 		e.text[0] = '\0';
+		asked = jobs_take_asked(j);
 		r = step(j, &e);
+		jobs_answer_asked(asked, r < 0 ? r : 0);
 	}
 	if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
 		r = 0;

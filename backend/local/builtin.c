@@ -206,14 +206,17 @@ const char *builtin_name(size_t i)
 	return builtins[i].name;
 }
 
+/* The builtin a definition names; engines.c lets no other name through. */
 static const struct builtin *find(const struct kv *definition)
 {
 	const char *name = kv_get(definition, "engine");
+	size_t found = 0;
 
 	for (size_t i = 0; name && i < COUNT_OF(builtins); i++)
 		if (strcmp(builtins[i].name, name) == 0)
-			return &builtins[i];
-	return NULL;
+			found = i;
+	assert(name && strcmp(builtins[found].name, name) == 0);
+	return &builtins[found];
 }
 
 static const struct engine_key keys[] = {

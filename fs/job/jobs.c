@@ -497,6 +497,8 @@ static int command(struct request *q)
 	pthread_mutex_unlock(&j->mutex);
 	if (!(legal & 1u << q->command))
 		return state >= JOB_UPLOADING && !job_state_is_end(state) ? -EBUSY : -EINVAL;
+	if (q->command == COMMAND_STOP && state < JOB_UPLOADING)
+		q->command = COMMAND_HOLD;
 	w = wish(w, q->command);
 	r = store_job_wish(q->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry, &e);
 	if (r < 0) {

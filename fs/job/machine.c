@@ -64,6 +64,9 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 			set |= 1u << COMMAND_SUBMIT;
 		if (s != JOB_HELD)
 			set |= 1u << COMMAND_HOLD;
+		/* Who wants to stop what is about to go wants it held. */
+		if (s == JOB_SETTLING)
+			set |= 1u << COMMAND_STOP;
 	}
 	if (p == PHASE_STAGING || (p == PHASE_RUNNING && s != JOB_STOPPING))
 		set |= 1u << COMMAND_STOP;

@@ -95,7 +95,8 @@ class Mount:
         return [self.binary, "local:", str(self.dir), *extra, "-o", self.option_text()]
 
     def start(self, timeout=20):
-        self.proc = subprocess.Popen(self.command("-f"), stdin=subprocess.DEVNULL,
+        env = dict(os.environ, XDG_CONFIG_HOME=str(self.base))  # not the developer's own models
+        self.proc = subprocess.Popen(self.command("-f"), stdin=subprocess.DEVNULL, env=env,
                                      stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
                                      start_new_session=True)
         live.add(self)

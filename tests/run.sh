@@ -110,7 +110,8 @@ meson_tests() {
 	local name=$1 dir=$2 code=0
 	shift 2
 	rm -f "$dir/meson-logs/testlog.junit.xml"
-	timeout -k 10 900 meson test -C "$dir" --no-rebuild --print-errorlogs "$@" \
+	# shellcheck disable=SC2086 # nothing, or a command
+	${around-} timeout -k 10 900 meson test -C "$dir" --no-rebuild --print-errorlogs "$@" \
 		</dev/null >"$logs/$name.log" 2>&1 || code=$?
 	from_junit "$name" "$code" "$logs/$name.log" "$dir/meson-logs/testlog.junit.xml"
 }
@@ -204,12 +205,12 @@ part_asan() {
 }
 
 part_tsan() {
-	local fixed="setarch -R" # with addresses at random the sanitizer may not start
-	setarch -R true 2>/dev/null || fixed=''
+	local around="setarch -R" # with addresses at random the sanitizer may not start
+	setarch -R true 2>/dev/null || around=''
 	build_in tsan "$build-tsan" -Db_sanitize=thread -Db_lundef=false || return
 	export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$top/tests/tsan.supp
-	meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4 ${fixed:+--wrapper "$fixed"}
-	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$fixed" "$build-tsan/fs/batchfs" >"$work/batchfs"
+	meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$around" "$build-tsan/fs/batchfs" >"$work/batchfs"
 	chmod +x "$work/batchfs"
 	BATCHFS_SANITIZED=1 pytests tsan-e2e "$work/batchfs" -m short
 	unset TSAN_OPTIONS

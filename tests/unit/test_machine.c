@@ -1,0 +1,153 @@
+/* Every phase against every event, the commands each phase takes, and what an
+ * end is called. */
+
+#include "fs/job/machine.h"
+
+#include <errno.h>
+
+#include "tests/unit/cmocka_all.h"
+
+static const struct {
+	const char *why;
+	enum phase from, to;
+	enum event ev;
+} legal_moves[] = {
+	{"the user submits", PHASE_DRAFT, PHASE_STAGING, EV_SUBMIT},
+	{"inputs are in place", PHASE_STAGING, PHASE_RUNNING, EV_STAGED},
+	{"the input is refused", PHASE_STAGING, PHASE_DRAFT, EV_REFUSED},
+	{"stopped before it cost anything", PHASE_STAGING, PHASE_COLLECTING, EV_OVER},
+	{"every part has ended", PHASE_RUNNING, PHASE_COLLECTING, EV_OVER},
+	{"the create is refused", PHASE_RUNNING, PHASE_DRAFT, EV_REFUSED},
+	{"results are on disk", PHASE_COLLECTING, PHASE_ENDED, EV_COLLECTED},
+	{"run again what failed", PHASE_ENDED, PHASE_STAGING, EV_RETRY},
+	{"the results are gone", PHASE_ENDED, PHASE_COLLECTING, EV_LOST},
+};
+
+static void test_moves(void **state)
+{
+	enum phase to;
+	size_t allowed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(legal_moves); i++) {
+		to = PHASE_NONE;
+		if (phase_step(legal_moves[i].from, legal_moves[i].ev, &to) != 0 ||
+		    to != legal_moves[i].to)
+			fail_msg("%s: goes to %d", legal_moves[i].why, (int)to);
+	}
+	for (int p = PHASE_NONE + 1; p < PHASE_COUNT; p++)
+		for (int ev = 0; ev < EV_COUNT; ev++) {
+			int r;
+
+			to = PHASE_NONE;
+			r = phase_step((enum phase)p, (enum event)ev, &to);
+			allowed += r == 0;
+			/* A forbidden move says so and leaves the output alone. */
+			if (r < 0 && (r != -EINVAL || to != PHASE_NONE))
+				fail_msg("phase %d, event %d: %d, goes to %d", p, ev, r, (int)to);
+		}
+	assert_int_equal(allowed, COUNT_OF(legal_moves));
+}
+
+#define SUBMIT	(1u << COMMAND_SUBMIT)
+#define HOLD	(1u << COMMAND_HOLD)
+#define STOP	(1u << COMMAND_STOP)
+#define RETRY	(1u << COMMAND_RETRY)
+#define REFRESH (1u << COMMAND_REFRESH)
+
+static const struct {
+	const char *why;
+	enum phase phase;
+	enum job_state state;
+	bool has_failures;
+	unsigned legal;
+} command_rows[] = {
+	{"nothing to submit yet", PHASE_DRAFT, JOB_DRAFT, false, HOLD | REFRESH},
+	{"what is wrong is not submitted", PHASE_DRAFT, JOB_INVALID, false, HOLD | REFRESH},
+	{"held: only submit lets go", PHASE_DRAFT, JOB_HELD, false, SUBMIT | REFRESH},
+	{"about to go; stop is another word for hold", PHASE_DRAFT, JOB_SETTLING, false,
+	 SUBMIT | HOLD | STOP | REFRESH},
+	{"failures of nothing are not retried", PHASE_DRAFT, JOB_DRAFT, true, HOLD | REFRESH},
+	{"going up", PHASE_STAGING, JOB_UPLOADING, true, STOP | REFRESH},
+	{"waits for quota", PHASE_RUNNING, JOB_QUEUED, true, STOP | REFRESH},
+	{"runs", PHASE_RUNNING, JOB_IN_PROGRESS, true, STOP | REFRESH},
+	{"stopping already", PHASE_RUNNING, JOB_STOPPING, true, REFRESH},
+	{"too late to stop", PHASE_COLLECTING, JOB_FETCHING, true, REFRESH},
+	{"nothing failed", PHASE_ENDED, JOB_COMPLETED, false, REFRESH},
+	{"some failed", PHASE_ENDED, JOB_COMPLETED_WITH_ERRORS, true, RETRY | REFRESH},
+	{"all failed", PHASE_ENDED, JOB_FAILED, true, RETRY | REFRESH},
+	{"stopped", PHASE_ENDED, JOB_STOPPED, true, RETRY | REFRESH},
+	{"expired", PHASE_ENDED, JOB_EXPIRED, true, RETRY | REFRESH},
+};
+
+static void test_commands(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(command_rows); i++) {
+		unsigned set = commands_legal(command_rows[i].phase, command_rows[i].state,
+					      command_rows[i].has_failures);
+
+		if (set != command_rows[i].legal)
+			fail_msg("%s: %#x, not %#x", command_rows[i].why, set,
+				 command_rows[i].legal);
+	}
+}
+
+static void test_command_words(void **state)
+{
+	(void)state;
+	for (int i = 0; i < COMMAND_COUNT; i++)
+		assert_int_equal(command_parse(command_name((enum command)i)), i);
+	assert_int_equal(command_parse(""), -1);
+	assert_int_equal(command_parse("Submit"), -1);
+	assert_int_equal(command_parse("submit "), -1);
+	assert_int_equal(command_parse("rm"), -1);
+}
+
+static const struct {
+	const char *why;
+	struct counts counts; /* total, good, failed */
+	enum job_state worst;
+	bool stopped;
+	enum job_state end;
+} end_rows[] = {
+	{"all good", {3, 3, 0}, JOB_COMPLETED, false, JOB_COMPLETED},
+	{"all good, whatever the provider says", {3, 3, 0}, JOB_EXPIRED, false, JOB_COMPLETED},
+	{"stopped too late to matter", {3, 3, 0}, JOB_STOPPED, true, JOB_COMPLETED},
+	{"all run, some failed", {3, 2, 1}, JOB_COMPLETED, false, JOB_COMPLETED_WITH_ERRORS},
+	{"\"Completed\" with every record failed", {3, 0, 3}, JOB_COMPLETED, false, JOB_FAILED},
+	{"failed before any was run", {3, 0, 0}, JOB_FAILED, false, JOB_FAILED},
+	{"failed half way", {3, 1, 1}, JOB_FAILED, false, JOB_PARTIALLY_COMPLETED},
+	{"some were not run", {3, 2, 0}, JOB_COMPLETED, false, JOB_PARTIALLY_COMPLETED},
+	{"ran out of time", {3, 1, 1}, JOB_PARTIALLY_COMPLETED, false, JOB_PARTIALLY_COMPLETED},
+	{"expired with nothing", {3, 0, 0}, JOB_EXPIRED, false, JOB_EXPIRED},
+	{"expired, yet some are good", {3, 1, 0}, JOB_EXPIRED, false, JOB_PARTIALLY_COMPLETED},
+	{"the provider stopped it", {3, 1, 0}, JOB_STOPPED, false, JOB_STOPPED},
+	{"never created", {3, 0, 0}, JOB_COMPLETED, true, JOB_STOPPED},
+	{"stopped with only failures", {3, 0, 2}, JOB_STOPPED, false, JOB_STOPPED},
+};
+
+static void test_ends(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(end_rows); i++) {
+		enum job_state s =
+			end_state(&end_rows[i].counts, end_rows[i].worst, end_rows[i].stopped);
+
+		if (s != end_rows[i].end)
+			fail_msg("%s: %s, not %s", end_rows[i].why, job_state_name(s),
+				 job_state_name(end_rows[i].end));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_command_words),
+		cmocka_unit_test(test_ends),
+	};
+
+	return cmocka_run_group_tests_name("machine", tests, NULL, NULL);
+}

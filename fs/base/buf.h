@@ -27,7 +27,10 @@ extern char buf_nothing[1]; /* what data points to while nothing is allocated */
 
 /* An empty buffer where it is declared, so that its cleanup is right on every
  * path:  CLEANUP(buf_release) struct buf b = BUF_INIT(4096); */
-#define BUF_INIT(max) {buf_nothing, 0, 0, (max), 0}
+#define BUF_INIT(max)                                                                              \
+	{                                                                                          \
+		buf_nothing, 0, 0, (max), 0                                                        \
+	}
 
 /* max counts the bytes of content. */
 void buf_init(struct buf *b, size_t max);

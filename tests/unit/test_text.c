@@ -449,10 +449,10 @@ static void test_real_answers(void **state)
 
 	(void)state;
 	if (!shared || asprintf(&path, "%s/samples/bedrock-batch/stage_3_output.jsonl", shared) < 0)
-		skip();
+		SKIP_TEST("BATCHFS_SHARED is not set: no real answers to read\n");
 	f = fopen(path, "re");
 	if (!f)
-		skip();
+		SKIP_TEST("no real answers at %s\n", path);
 	while ((size = getline(&line, &capacity, f)) > 0) {
 		CLEANUP(buf_release) struct buf text;
 		CLEANUP(buf_release) struct buf prompt;

@@ -216,7 +216,9 @@ static int serve_session(struct daemon *d, struct err *e)
 	d->fs.ready_fd = d->report_fd;
 	d->report_fd = -1;
 	r = run_loop(d, e);
-	/* No request comes any more; what is under way ends, then the mount. */
+	/* No request comes any more.  What jobs are at ends before the notifier
+	 * they tell, and the replies before the mount. */
+	jobs_stop(d->jobs);
 	notify_stop(STEAL(&d->fs.notify));
 	fuse_session_unmount(d->fs.session);
 	fuse_remove_signal_handlers(d->fs.session);

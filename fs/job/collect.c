@@ -120,6 +120,13 @@ static int read_at(int fd, uint64_t offset, uint64_t size, struct buf *b)
 	return 0;
 }
 
+static int cancelled(const struct collect *c, struct err *e)
+{
+	if (!c->q->cancel || !atomic_load_explicit(c->q->cancel, memory_order_relaxed))
+		return 0;
+	return err_set(e, -ECANCELED, "joining the results was cut short; it begins again");
+}
+
 /* --- first pass: the input --- */
 
 static int learn_ids(struct collect *c, struct err *e)
@@ -130,7 +137,7 @@ static int learn_ids(struct collect *c, struct err *e)
 	if (r == 0)
 		r = input_new(c->q->scratch_dir, &c->in, e);
 	if (r == 0)
-		r = input_rescan(c->in, c->input_fd, NULL, e);
+		r = input_rescan(c->in, c->input_fd, c->q->cancel, e);
 	if (r < 0)
 		return r;
 	if (!input_is_valid(c->in))
@@ -200,6 +207,9 @@ static int read_results(struct collect *c, uint32_t file, struct err *e)
 		if (!line.at)
 			return 0;
 		take_line(c, file, &line);
+		r = cancelled(c, e);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -427,8 +437,11 @@ static int write_results(struct collect *c, struct err *e)
 	buf_clear(&c->out);
 	resultcsv_add_header(&c->out);
 	r = append(c, RESULTS_CSV, e);
-	for (uint64_t i = 0; r == 0 && i < c->sum.counts.total; i++)
-		r = add_record(c, i, e);
+	for (uint64_t i = 0; r == 0 && i < c->sum.counts.total; i++) {
+		r = cancelled(c, e);
+		if (r == 0)
+			r = add_record(c, i, e);
+	}
 	return r == 0 ? results_writer_commit(c->writer, e) : r;
 }
 

@@ -19,6 +19,7 @@
  * or missing).
  */
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ struct collect_request {
 	const char *model;
 	/* What to say of a record without a result. */
 	const char *missing_reason; /* "the job was stopped before this record was run" */
+	/* May be NULL; once true, the work ends soon with -ECANCELED. */
+	const atomic_bool *cancel;
 };
 
 struct collect_summary {

@@ -165,6 +165,7 @@ static int collect_all(struct job *j, uint32_t generation, struct collect_summar
 	q.results_dir = dir;
 	q.paths = (const char *const *)paths.paths;
 	q.path_count = paths.count;
+	q.cancel = &j->jobs->stopping;
 	results_unref(STEAL(&j->results));
 	r = dirs_remove(dir, e);
 	if (r == 0)

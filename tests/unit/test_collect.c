@@ -269,6 +269,24 @@ static void test_unreadable_results(void **state)
 }
 
 /* More files than are kept open, in an order that uses every one again. */
+/* At an unmount nobody waits for a million records to be joined. */
+static void test_a_cancel_leaves_nothing(void **state)
+{
+	struct tempdir_name in = tempdir_path(state, "input.jsonl"), g = tempdir_path(state, "g1");
+	const atomic_bool cancel = true;
+	struct collect_request q = {.input_path = in.text,
+				    .scratch_dir = *state,
+				    .results_dir = g.text,
+				    .missing_reason = "",
+				    .cancel = &cancel};
+	struct collect_summary sum = {0};
+	struct err e = ERR_INIT;
+
+	spit(in.text, IN("a") "\n");
+	assert_int_equal(collect_run(&q, &sum, &e), -ECANCELED);
+	assert_int_equal(access(g.text, F_OK), -1);
+}
+
 static void test_many_files(void **state)
 {
 	enum {
@@ -403,6 +421,7 @@ int main(void)
 		TEST(test_failures_leave_nothing),
 		TEST(test_no_room),
 		TEST(test_unreadable_results),
+		TEST(test_a_cancel_leaves_nothing),
 		TEST(test_many_files),
 		TEST(test_csv_fields),
 		TEST(test_lines),

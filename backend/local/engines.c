@@ -179,7 +179,7 @@ static bool is_real_name(const char *name)
 }
 
 /* Which engine is it, and are its keys such as that engine takes? */
-static int check_model(struct model *m, struct err *e)
+static int check_model(struct model *m, size_t *ret_pair, struct err *e)
 {
 	static const char *const selectors[] = {"engine", "command", "url"};
 	const struct engine *g = NULL;
@@ -208,6 +208,7 @@ static int check_model(struct model *m, struct err *e)
 		const struct engine_key *k = find_key(g, p->key);
 		int r;
 
+		*ret_pair = i;
 		if (!k)
 			return err_set(e, -EINVAL, "[model %s]: %s is not a key of the %s engine",
 				       m->name, p->key, g->name);
@@ -215,6 +216,7 @@ static int check_model(struct model *m, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	*ret_pair = SIZE_MAX;
 	m->engine = g;
 	return g->check ? g->check(&m->definition, e) : 0;
 }
@@ -265,20 +267,24 @@ struct reader {
 	struct engines *all;
 	const char *path;
 	unsigned line, section_line;
-	bool in_model; /* the section is the last model of all */
+	unsigned pair_lines[KV_COUNT_MAX]; /* of the keys of the section */
+	bool in_model;			   /* the section is the last model of all */
 };
 
 static int end_section(struct reader *rd, struct err *e)
 {
 	struct err why = ERR_INIT;
+	size_t pair = SIZE_MAX;
 	int r;
 
 	if (!rd->in_model)
 		return 0;
 	rd->in_model = false;
-	r = check_model(&rd->all->models[rd->all->count - 1], &why);
+	r = check_model(&rd->all->models[rd->all->count - 1], &pair, &why);
 	if (r < 0)
-		return err_set(e, -EINVAL, "%s:%u: %s", rd->path, rd->section_line, why.text);
+		return err_set(e, -EINVAL, "%s:%u: %s", rd->path,
+			       pair < KV_COUNT_MAX ? rd->pair_lines[pair] : rd->section_line,
+			       why.text);
 	return 0;
 }
 
@@ -339,6 +345,8 @@ static int take_pair(struct reader *rd, const struct kv_line *l, struct err *e)
 	if (r == -E2BIG)
 		return err_set(e, -EINVAL, "%s:%u: more than %d keys in a section", rd->path,
 			       rd->line, KV_COUNT_MAX);
+	if (r == 0)
+		rd->pair_lines[m->definition.count - 1] = rd->line;
 	return r < 0 ? err_errno(e, r, "%s", rd->path) : 0;
 }
 

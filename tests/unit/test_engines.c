@@ -74,9 +74,9 @@ static void test_sections_that_are_refused(void **state)
 		const char *why, *text, *words;
 	} rows[] = {
 		{"an unknown key", "\n[model a]\ncommand = x\nworker = 2\n",
-		 ".ini:2: [model a]: worker is not a key of the command engine"},
+		 ".ini:4: [model a]: worker is not a key of the command engine"},
 		{"another engine's key", "[model a]\ncommand = x\ndelay_ms = 2\n",
-		 ".ini:1: [model a]: delay_ms is not"},
+		 ".ini:3: [model a]: delay_ms is not"},
 		{"no engine", "[model a]\ntimeout_s = 5\n", "exactly one of"},
 		{"two engines", "[model a]\ncommand = x\nurl = http://127.0.0.1/\n",
 		 "exactly one of"},

@@ -103,8 +103,7 @@ static bool is_hidden_locked(const struct draft *d, const struct draft_file *f)
 	return f->hidden_until_ns > clock_mono_ns(d->rules.clock);
 }
 
-/* Takes the name's file into the list.  NULL: no memory, or too many. */
-static struct draft_file *add_locked(struct draft *d, enum draft_dir dir, const char *name)
+struct draft_file *draft_add_locked(struct draft *d, enum draft_dir dir, const char *name)
 {
 	struct draft_file **files, *f;
 
@@ -180,7 +179,7 @@ static int load_dir(struct draft *d, enum draft_dir dir, struct err *e)
 		if (fstatat(d->fds[dir], de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
-		if (!add_locked(d, dir, de->d_name))
+		if (!draft_add_locked(d, dir, de->d_name))
 			return err_set(e, -ENOMEM, "no memory for the files of %s", d->dir);
 	}
 	return 0;
@@ -500,104 +499,5 @@ int draft_truncate(struct draft *d, uint32_t number, uint64_t size)
 		return r;
 	r = draft_handle_truncate(h, size);
 	draft_release(h);
-	return r;
-}
-
-/* A handle for f, which the list holds; counts it as a writer if it is one. */
-static int handle_locked(struct draft *d, struct draft_file *f, int fd, int flags,
-			 struct draft_handle **ret)
-{
-	struct draft_handle *h = calloc(1, sizeof(*h));
-
-	if (!h) {
-		close(fd);
-		return -ENOMEM;
-	}
-	h->draft = d;
-	h->file = f;
-	h->fd = fd;
-	h->writer = (flags & O_ACCMODE) != O_RDONLY;
-	h->append = (flags & O_APPEND) != 0;
-	h->reader = (flags & O_ACCMODE) == O_RDWR;
-	f->refs++;
-	if (h->writer) {
-		f->writers++;
-		draft_touch_locked(d);
-	}
-	*ret = h;
-	return 0;
-}
-
-/* What of the caller's flags the local file is opened with: offsets are ours,
- * so O_APPEND is too; a writer also reads, to judge what it wrote. */
-static int local_flags(int flags)
-{
-	int keep = O_CLOEXEC | O_NOFOLLOW;
-
-	return keep | ((flags & O_ACCMODE) == O_RDONLY ? O_RDONLY : O_RDWR);
-}
-
-int draft_create(struct draft *d, enum draft_dir dir, const char *name, int flags,
-		 uint32_t *ret_number, struct draft_handle **ret)
-{
-	struct draft_file as = {.role = draft_role_of(dir, name)}, *f;
-	bool changed = false;
-	int fd, r;
-
-	pthread_mutex_lock(&d->mutex);
-	r = draft_may_change_locked(d, &as);
-	f = draft_find_locked(d, dir, name);
-	if (r == 0 && f)
-		r = -EEXIST;
-	if (r == 0 && d->fds[dir] < 0)
-		r = -ENOENT;
-	if (r == 0) {
-		fd = openat(d->fds[dir], name, local_flags(flags) | O_CREAT | O_EXCL, 0600);
-		r = fd < 0 || fchmod(fd, 0644) < 0 ? -errno : 0; /* what is shown */
-	}
-	if (r == 0) {
-		f = add_locked(d, dir, name);
-		if (!f) {
-			close(fd);
-			ignore_error(unlinkat(d->fds[dir], name, 0));
-			r = -ENOSPC;
-		}
-	}
-	if (r == 0) {
-		*ret_number = f->number;
-		r = handle_locked(d, f, fd, flags, ret);
-		changed = true;
-	}
-	pthread_mutex_unlock(&d->mutex);
-	if (changed)
-		d->rules.changed(d->rules.ctx);
-	return r;
-}
-
-int draft_open(struct draft *d, uint32_t number, int flags, struct draft_handle **ret)
-{
-	struct draft_file *f;
-	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-	int fd, r = 0;
-
-	pthread_mutex_lock(&d->mutex);
-	f = draft_by_number_locked(d, number);
-	if (!f)
-		r = -ENOENT;
-	if (r == 0 && writer)
-		r = draft_may_change_locked(d, f);
-	if (r == 0) {
-		flags = writer && (flags & O_ACCMODE) == O_RDONLY ? flags | O_RDWR : flags;
-		fd = openat(d->fds[f->dir], f->name, local_flags(flags));
-		r = fd < 0 ? -errno : handle_locked(d, f, fd, flags, ret);
-	}
-	pthread_mutex_unlock(&d->mutex);
-	if (r == 0 && (flags & O_TRUNC)) {
-		r = draft_handle_truncate(*ret, 0);
-		if (r < 0)
-			draft_release(*ret);
-	}
-	if (r == 0 && writer)
-		d->rules.changed(d->rules.ctx);
 	return r;
 }

@@ -55,6 +55,8 @@ struct draft {
 struct draft_file *draft_find_locked(struct draft *d, enum draft_dir dir, const char *name);
 struct draft_file *draft_by_number_locked(struct draft *d, uint32_t number);
 struct draft_file *draft_by_role_locked(struct draft *d, enum draft_role role);
+/* Takes the name's file into the list.  NULL: no memory, or too many. */
+struct draft_file *draft_add_locked(struct draft *d, enum draft_dir dir, const char *name);
 void draft_file_unref_locked(struct draft_file *f);
 void draft_touch_locked(struct draft *d); /* something happened now */
 void draft_commit_locked(struct draft *d, struct draft_file *f);

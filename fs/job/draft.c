@@ -79,16 +79,17 @@ void draft_file_unref_locked(struct draft_file *f)
 	free(f);
 }
 
-void draft_touch_locked(struct draft *d)
+void draft_touch_locked(struct draft *d, enum draft_role role)
 {
 	d->touched_ns = clock_mono_ns(d->rules.clock);
 	d->events++;
+	d->edits += role != DRAFT_ROLE_SCRATCH;
 }
 
 void draft_commit_locked(struct draft *d, struct draft_file *f)
 {
 	f->commit_seq = ++d->last_commit;
-	draft_touch_locked(d);
+	draft_touch_locked(d, f->role);
 }
 
 int draft_may_change_locked(const struct draft *d, const struct draft_file *f)
@@ -216,7 +217,7 @@ int draft_open_dir(const char *dir, const char *scratch_dir, const struct draft_
 	if (r < 0)
 		goto fail;
 	order_commits(d);
-	draft_touch_locked(d);
+	draft_touch_locked(d, DRAFT_ROLE_SCRATCH);
 	*ret = d;
 	return 0;
 fail:
@@ -312,6 +313,16 @@ bool draft_next(struct draft *d, enum draft_dir dir, uint32_t after, struct draf
 	return found;
 }
 
+uint64_t draft_edits(struct draft *d)
+{
+	uint64_t edits;
+
+	pthread_mutex_lock(&d->mutex);
+	edits = d->edits;
+	pthread_mutex_unlock(&d->mutex);
+	return edits;
+}
+
 bool draft_is_empty(struct draft *d)
 {
 	bool empty;
@@ -337,7 +348,7 @@ int draft_make_media(struct draft *d)
 				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		r = -errno;
 	else
-		draft_touch_locked(d);
+		draft_touch_locked(d, DRAFT_ROLE_MEDIA);
 	pthread_mutex_unlock(&d->mutex);
 	return r;
 }
@@ -361,7 +372,7 @@ int draft_remove_media(struct draft *d)
 			r = -errno;
 		else
 			fd_closep(&d->fds[1]);
-		draft_touch_locked(d);
+		draft_touch_locked(d, DRAFT_ROLE_MEDIA);
 	}
 	pthread_mutex_unlock(&d->mutex);
 	return r;
@@ -384,8 +395,8 @@ int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t 
 	} else if (unlinkat(d->fds[dir], name, 0) < 0) {
 		r = -errno;
 	} else {
+		draft_touch_locked(d, f->role);
 		drop_locked(d, f);
-		draft_touch_locked(d);
 		changed = true;
 	}
 	pthread_mutex_unlock(&d->mutex);
@@ -394,17 +405,12 @@ int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t 
 	return r;
 }
 
-/* Gives f its new name and role; a dirty or open file is committed by its
- * last writer's close, any other by this rename. */
-static int take_name_locked(struct draft *d, struct draft_file *f, enum draft_dir dir,
-			    const char *name)
+/* Gives f its new name (now the draft's) and role; a file somebody writes is
+ * committed by its last writer's close, any other by this rename. */
+static void take_name_locked(struct draft *d, struct draft_file *f, enum draft_dir dir, char *name)
 {
-	char *copy = strdup(name);
-
-	if (!copy)
-		return -ENOMEM;
 	free(f->name);
-	f->name = copy;
+	f->name = name;
 	f->dir = dir;
 	f->role = draft_role_of(dir, name);
 	pthread_mutex_lock(&f->mutex);
@@ -415,7 +421,6 @@ static int take_name_locked(struct draft *d, struct draft_file *f, enum draft_di
 	pthread_mutex_unlock(&f->mutex);
 	if (f->writers == 0)
 		draft_commit_locked(d, f);
-	return 0;
 }
 
 static int rename_locked(struct draft *d, enum draft_dir from_dir, const char *from,
@@ -424,6 +429,7 @@ static int rename_locked(struct draft *d, enum draft_dir from_dir, const char *f
 	struct draft_file *f = draft_find_locked(d, from_dir, from);
 	struct draft_file *target = draft_find_locked(d, to_dir, to);
 	struct draft_file as = {.role = draft_role_of(to_dir, to)};
+	CLEANUP(str_freep) char *name = NULL;
 	int r;
 
 	if (flags & ~(unsigned)RENAME_NOREPLACE)
@@ -437,13 +443,19 @@ static int rename_locked(struct draft *d, enum draft_dir from_dir, const char *f
 		return r;
 	if (f == target)
 		return 0;
+	if (d->fds[to_dir] < 0)
+		return -ENOENT;
+	name = strdup(to);
+	if (!name)
+		return -ENOMEM;
 	if (renameat2(d->fds[from_dir], from, d->fds[to_dir], to, flags) < 0)
 		return -errno;
 	if (target)
 		drop_locked(d, target);
-	r = take_name_locked(d, f, to_dir, to);
-	draft_touch_locked(d);
-	return r;
+	draft_touch_locked(d, f->role);
+	take_name_locked(d, f, to_dir, STEAL(&name));
+	draft_touch_locked(d, f->role);
+	return 0;
 }
 
 int draft_rename(struct draft *d, enum draft_dir from_dir, const char *from, enum draft_dir to_dir,

@@ -102,6 +102,10 @@ struct draft_entry {
 };
 bool draft_next(struct draft *d, enum draft_dir dir, uint32_t after, struct draft_entry *ret);
 
+/* Grows with all that was done to files with a role: opened for writing,
+ * committed, unlinked, renamed. */
+uint64_t draft_edits(struct draft *d);
+
 bool draft_is_empty(struct draft *d); /* no files, no media/ */
 
 MUST_CHECK int draft_make_media(struct draft *d);
@@ -162,6 +166,7 @@ struct draft_summary {
 	bool input_last;    /* of the two keys, the input came last */
 	uint64_t record_count, input_size_bytes;
 	uint64_t events; /* for draft_seal() */
+	uint64_t edits;	 /* as draft_edits() was */
 };
 
 /* Checks what has to be checked; may read the whole input.  error gets the

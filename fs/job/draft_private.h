@@ -47,6 +47,7 @@ struct draft {
 	uint64_t last_commit;
 	int64_t touched_ns;
 	uint64_t events; /* grows with all that could change a verdict */
+	uint64_t edits;	 /* of those, what was done to files with a role */
 	enum draft_seal seal;
 	atomic_bool cancel; /* ends a scan */
 };
@@ -58,7 +59,7 @@ struct draft_file *draft_by_role_locked(struct draft *d, enum draft_role role);
 /* Takes the name's file into the list.  NULL: no memory, or too many. */
 struct draft_file *draft_add_locked(struct draft *d, enum draft_dir dir, const char *name);
 void draft_file_unref_locked(struct draft_file *f);
-void draft_touch_locked(struct draft *d); /* something happened now */
+void draft_touch_locked(struct draft *d, enum draft_role role); /* something happened now */
 void draft_commit_locked(struct draft *d, struct draft_file *f);
 int draft_may_change_locked(const struct draft *d,
 			    const struct draft_file *f); /* 0, -EBUSY, -EACCES */

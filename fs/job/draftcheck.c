@@ -133,6 +133,7 @@ int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, s
 	writing = someone_writes_locked(d);
 	ret->touched_ns = d->touched_ns;
 	ret->events = d->events;
+	ret->edits = d->edits;
 	ret->input_last = input && model && input->commit_seq > model->commit_seq;
 	have_model = model && has_content_locked(d, model);
 	if (model)
@@ -183,7 +184,7 @@ void draft_set_seal(struct draft *d, enum draft_seal seal)
 {
 	pthread_mutex_lock(&d->mutex);
 	d->seal = seal;
-	draft_touch_locked(d);
+	draft_touch_locked(d, DRAFT_ROLE_SCRATCH);
 	pthread_mutex_unlock(&d->mutex);
 }
 

@@ -32,7 +32,7 @@ static int handle_locked(struct draft *d, struct draft_file *f, int fd, int flag
 	f->refs++;
 	if (h->writer) {
 		f->writers++;
-		draft_touch_locked(d);
+		draft_touch_locked(d, f->role);
 	}
 	*ret = h;
 	return 0;
@@ -297,7 +297,7 @@ int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t
 	pthread_mutex_unlock(&f->mutex);
 	if (refused) {
 		pthread_mutex_lock(&h->draft->mutex);
-		draft_touch_locked(h->draft);
+		draft_touch_locked(h->draft, role);
 		pthread_mutex_unlock(&h->draft->mutex);
 		h->draft->rules.changed(h->draft->rules.ctx);
 	}

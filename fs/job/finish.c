@@ -18,7 +18,8 @@
 #include "fs/job/collect.h"
 #include "fs/job/jobs_private.h"
 
-#define PATHS_MAX 4096
+#define PATHS_MAX	4096
+#define WORDS_SHOWN_MAX 1000 /* of a record's error in JOB/error */
 
 struct paths {
 	char *paths[PATHS_MAX]; /* owned */
@@ -58,6 +59,8 @@ static int fetch_part(struct job *j, const struct store_part *p, struct paths *t
 	snprintf(leaf, sizeof(leaf), "fetched-a%up%u", p->attempt, p->seq);
 	r = cache_path(j, leaf, &dir);
 	if (r == 0)
+		r = dirs_remove(dir, e); /* of an earlier try: the provider has them still */
+	if (r == 0)
 		r = b->ops->fetch(b, p->remote, dir, &files, e);
 	if (r < 0)
 		return r;
@@ -69,8 +72,8 @@ static int fetch_part(struct job *j, const struct store_part *p, struct paths *t
 	return 0;
 }
 
-/* The most telling end among the parts of the last attempt. */
-static enum job_state worst_end(const struct job *j, bool *ret_dropped)
+/* The most telling end among the parts of an attempt. */
+static enum job_state worst_end(const struct job *j, uint32_t attempt, bool *ret_dropped)
 {
 	enum job_state worst = JOB_COMPLETED;
 
@@ -78,9 +81,10 @@ static enum job_state worst_end(const struct job *j, bool *ret_dropped)
 	for (size_t i = 0; i < j->part_count; i++) {
 		const struct store_part *p = &j->parts[i];
 
-		if (p->attempt != j->row.attempt)
+		if (p->attempt != attempt)
 			continue;
-		if (p->phase == PART_DROPPED)
+		/* One that was refused says so; the others were stopped. */
+		if (p->phase == PART_DROPPED && p->state < 0)
 			*ret_dropped = true;
 		else if (p->state > (int)worst)
 			worst = (enum job_state)p->state;
@@ -97,9 +101,11 @@ static const char *missing_reason(enum job_state worst, bool dropped)
 	return "the job ended without a result for this record";
 }
 
-/* The first failed record's words: what a Failed job is most likely about. */
+/* The first failed record's words, as far as they fit: what a Failed job is
+ * most likely about. */
 static void add_first_error(const struct results *res, struct buf *out)
 {
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
 	uint64_t size = 0;
 	const char *bytes = results_bytes(res, RESULTS_ERRORS, &size);
 	const char *end = size ? memchr(bytes, '\n', size) : NULL;
@@ -107,44 +113,70 @@ static void add_first_error(const struct results *res, struct buf *out)
 
 	if (!end || envelope_parse(bytes, (size_t)(end - bytes), &v) < 0)
 		return;
+	envelope_code(&v, &words);
+	buf_add_str(&words, ": ");
+	envelope_message(&v, &words);
+	if (buf_error(&words) < 0) {
+		buf_clear(&words);
+		buf_add_str(&words, "more than fits here");
+	}
+	if (words.size > WORDS_SHOWN_MAX) {
+		words.size = WORDS_SHOWN_MAX;
+		while (((unsigned char)words.data[words.size] & 0xc0) == 0x80)
+			words.size--; /* not in the middle of a character */
+		buf_add_str(&words, "...");
+	}
 	buf_add_str(out, "no record has a good result; the first one says: ");
-	envelope_code(&v, out);
-	buf_add_str(out, ": ");
-	envelope_message(&v, out);
+	buf_add(out, words.data, words.size);
 	buf_add_str(out, "; see errors.jsonl, and `echo retry > ctl` runs them again\n");
 }
 
-static int describe_end(struct job *j, enum job_state end, struct err *e)
+/* *ret: for JOB/error, the caller's; NULL: nothing to say. */
+static int describe_end(const struct job *j, enum job_state end, const struct results *res,
+			char **ret)
 {
-	CLEANUP(buf_release) struct buf words = BUF_INIT(64 * 1024);
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
 
+	*ret = NULL;
+	if (end == JOB_COMPLETED)
+		return 0;
 	for (size_t i = 0; i < j->part_count; i++)
-		if (j->parts[i].attempt == j->row.attempt && j->parts[i].message &&
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].message &&
 		    j->parts[i].message[0])
 			buf_addf(&words, "%s\n", j->parts[i].message);
-	if (j->row.error && j->row.error[0])
-		buf_addf(&words, "%s\n", j->row.error);
-	if (end == JOB_FAILED && j->results)
-		add_first_error(j->results, &words);
-	if (end == JOB_COMPLETED)
-		buf_clear(&words);
-	free(j->row.error);
-	j->row.error = words.size > 0 ? buf_steal(&words) : NULL;
-	return buf_error(&words) < 0 ? err_set(e, -ENOMEM, "no memory") : 0;
+	if (end == JOB_FAILED)
+		add_first_error(res, &words);
+	if (words.size == 0)
+		return buf_error(&words);
+	*ret = buf_steal(&words);
+	return *ret ? 0 : -ENOMEM;
 }
 
-static int collect_all(struct job *j, uint32_t generation, struct collect_summary *ret,
-		       struct err *e)
+static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, struct err *e)
+{
+	int r = 0;
+
+	/* In order of attempts: of two failures the later one is the news. */
+	for (size_t i = 0; i < j->part_count && r == 0; i++)
+		if (j->parts[i].remote && j->parts[i].attempt <= last_attempt)
+			r = fetch_part(j, &j->parts[i], ret, e);
+	return r;
+}
+
+/* Makes a generation out of the attempts up to that one. */
+static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt,
+		       struct collect_summary *ret_sum, struct results **ret, struct err *e)
 {
 	CLEANUP(paths_release) struct paths paths = {.count = 0};
 	CLEANUP(str_freep) char *input = NULL;
 	CLEANUP(str_freep) char *dir = NULL;
 	CLEANUP(str_freep) char *job_dir = NULL;
 	bool dropped;
-	enum job_state worst = worst_end(j, &dropped);
+	enum job_state worst = worst_end(j, last_attempt, &dropped);
 	struct collect_request q = {.scratch_dir = j->jobs->scratch_dir,
 				    .model = j->row.model,
-				    .missing_reason = missing_reason(worst, dropped)};
+				    .missing_reason = missing_reason(worst, dropped),
+				    .cancel = &j->jobs->stopping};
 	int r = draft_path(j->draft, DRAFT_ROLE_INPUT, &input);
 
 	if (r == 0)
@@ -153,10 +185,8 @@ static int collect_all(struct job *j, uint32_t generation, struct collect_summar
 		r = cache_path(j, "", &job_dir);
 	if (r == 0)
 		r = dirs_make(job_dir, e);
-	/* In order of attempts: of two failures the later one is the news. */
-	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (j->parts[i].remote)
-			r = fetch_part(j, &j->parts[i], &paths, e);
+	if (r == 0)
+		r = fetch_parts(j, last_attempt, &paths, e);
 	if (r == 0 && !input)
 		r = err_set(e, -ENOENT, "input.jsonl is gone from %s", j->dir);
 	if (r < 0)
@@ -165,14 +195,8 @@ static int collect_all(struct job *j, uint32_t generation, struct collect_summar
 	q.results_dir = dir;
 	q.paths = (const char *const *)paths.paths;
 	q.path_count = paths.count;
-	q.cancel = &j->jobs->stopping;
-	results_unref(STEAL(&j->results));
-	r = dirs_remove(dir, e);
-	if (r == 0)
-		r = collect_run(&q, ret, e);
-	if (r == 0)
-		r = results_open(dir, &j->results, e);
-	return r;
+	r = collect_run(&q, ret_sum, e);
+	return r < 0 ? r : results_open(dir, ret, e);
 }
 
 static void drop_generation(struct job *j, uint32_t generation)
@@ -191,84 +215,131 @@ static void show_end(struct job *j)
 	job_publish(j, (enum job_state)j->row.end_state, j->row.error ? j->row.error : "");
 }
 
-static int keep_old_results(struct job *j, struct results *old, int r)
+/* -ENOENT, -EUCLEAN: not there, or damaged. */
+static int open_generation(struct job *j, struct err *e)
 {
-	if (!j->results)
-		j->results = old;
-	else
-		results_unref(old);
+	CLEANUP(str_freep) char *dir = NULL;
+	int r = generation_path(j, j->row.generation, &dir);
+
+	return r < 0 ? r : results_open(dir, &j->results, e);
+}
+
+int finish_restore(struct job *j, struct err *e)
+{
+	struct collect_summary sum;
+	struct err lost = ERR_INIT;
+	int r;
+
+	if (j->results || j->row.generation == 0)
+		return 0;
+	r = open_generation(j, &lost);
+	if (r != -ENOENT && r != -EUCLEAN) {
+		if (r < 0)
+			*e = lost;
+		return r;
+	}
+	job_log(j, "the results are made again: %s", lost.text);
+	return collect_all(j, j->row.generation, j->row.attempt - 1, &sum, &j->results, e);
+}
+
+/* Into the record, and the record into the store; as it was if that fails. */
+static int store_end(struct job *j, uint32_t generation, const struct collect_summary *sum,
+		     const struct results *res, struct err *e)
+{
+	bool again = j->row.ended_ns != 0, dropped;
+	enum job_state worst = worst_end(j, j->row.attempt, &dropped);
+	struct store_job old = j->row;
+	char *error = NULL;
+	int r;
+
+	j->row.counts = sum->counts;
+	j->row.tokens = sum->tokens;
+	j->row.generation = generation;
+	if (!again) {
+		enum job_state end = end_state(&sum->counts, worst, dropped);
+
+		r = describe_end(j, end, res, &error);
+		if (r < 0) {
+			j->row = old;
+			return r;
+		}
+		j->row.end_state = (int)end;
+		j->row.error = error;
+		j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
+	}
+	r = job_move(j, EV_COLLECTED, e);
+	if (r < 0)
+		j->row = old;
+	free(r < 0 ? error : again ? NULL : old.error);
 	return r;
 }
 
 int finish_collect(struct job *j, struct err *e)
 {
-	bool again = j->row.ended_ns != 0, dropped;
+	static const struct wishes all = {true, true, true, true};
+	bool again = j->row.ended_ns != 0;
 	uint32_t generation = j->row.generation + (again ? 0 : 1);
-	struct results *old = j->results ? results_ref(j->results) : NULL;
 	struct collect_summary sum = {0};
-	enum job_state worst;
+	struct results *fresh = NULL;
 	int r;
 
-	job_publish(j, JOB_FETCHING, "");
-	r = collect_all(j, generation, &sum, e);
-	if (r < 0)
-		return keep_old_results(j, old, r);
-	results_unref(old);
+	job_show(j, JOB_FETCHING);
+	r = collect_all(j, generation, j->row.attempt, &sum, &fresh, e);
+	/* What was wished of this attempt must not be heard after its end. */
+	if (r == 0 && !again)
+		r = job_drop_wishes(j, all, e);
+	if (r == 0)
+		r = store_end(j, generation, &sum, fresh, e);
+	if (r < 0) {
+		results_unref(fresh);
+		return r;
+	}
+	results_unref(j->results);
+	j->results = fresh;
 	if (sum.strange_lines > 0)
 		job_log(j, "%llu result lines belong to no record of the input",
 			(unsigned long long)sum.strange_lines);
-	j->row.counts = sum.counts;
-	j->row.tokens = sum.tokens;
-	j->row.generation = generation;
-	if (!again) {
-		worst = worst_end(j, &dropped);
-		j->row.end_state = (int)end_state(&sum.counts, worst, dropped);
-		j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
-		r = describe_end(j, (enum job_state)j->row.end_state, e);
-	}
-	if (r == 0)
-		r = job_move(j, EV_COLLECTED, e);
-	if (r < 0)
-		return r;
-	if (!again) {
-		job_set_wishes(j, (struct wishes){0});
-		j->stop_sent = false;
-		drop_generation(j, generation - 1);
-		job_log(j, "ended: %llu of %llu records good, %llu failed",
-			(unsigned long long)sum.counts.good, (unsigned long long)sum.counts.total,
-			(unsigned long long)sum.counts.failed);
-	}
+	if (again)
+		return 1; /* a retry may have been wished for */
+	drop_generation(j, generation - 1);
+	job_log(j, "ended: %llu of %llu records good, %llu failed",
+		(unsigned long long)sum.counts.good, (unsigned long long)sum.counts.total,
+		(unsigned long long)sum.counts.failed);
 	show_end(j);
 	return 0;
 }
 
 static int start_retry(struct job *j, struct err *e)
 {
-	struct wishes w = job_wishes(j);
+	static const struct wishes used = {.retry = true};
 	uint64_t count = j->row.counts.total - j->row.counts.good;
-	int64_t ended_ns = j->row.ended_ns;
-	int r;
+	struct store_job old = j->row;
+	struct err late = ERR_INIT;
+	/* What came too late for the attempt before is not for this one. */
+	int r = job_drop_wishes(
+		j, (struct wishes){.held = true, .submit = true, .stop = true, .retry = count == 0},
+		e);
 
-	w.retry = w.stop = false;
-	if (count == 0) {
-		job_set_wishes(j, w);
-		return 0;
-	}
-	r = submit_add_part(j, j->row.attempt + 1, count, e);
+	if (r < 0 || count == 0)
+		return r;
+	r = parts_add(j, j->row.attempt + 1, count, e);
 	if (r < 0)
 		return r;
 	j->row.attempt++;
 	j->row.ended_ns = 0;
+	j->row.error = NULL;
 	r = job_move(j, EV_RETRY, e);
 	if (r < 0) {
-		j->row.attempt--;
-		j->row.ended_ns = ended_ns;
-		store_part_release(&j->parts[--j->part_count]);
+		j->row = old;
+		parts_drop_last(j);
 		return r;
 	}
-	str_freep(&j->row.error);
+	free(old.error);
+	j->stop_sent = false;
 	draft_set_seal(j->draft, DRAFT_ACTIVE);
-	job_set_wishes(j, w);
+	/* If this cannot be stored the wish is dropped with the end. */
+	if (job_drop_wishes(j, used, &late) < 0)
+		log_warning("finish", "%s", late.text);
 	job_log(j, "retry: attempt %u, %llu records", j->row.attempt, (unsigned long long)count);
 	job_publish(j, JOB_UPLOADING, "");
 	return 1;
@@ -276,14 +347,11 @@ static int start_retry(struct job *j, struct err *e)
 
 int finish_ended(struct job *j, struct err *e)
 {
-	CLEANUP(str_freep) char *dir = NULL;
 	struct err lost = ERR_INIT;
 	int r = 0;
 
 	if (!j->results) {
-		r = generation_path(j, j->row.generation, &dir);
-		if (r == 0)
-			r = results_open(dir, &j->results, &lost);
+		r = open_generation(j, &lost);
 		if (r == -ENOENT || r == -EUCLEAN) {
 			job_log(j, "the results are made again: %s", lost.text);
 			r = job_move(j, EV_LOST, e);
@@ -293,9 +361,13 @@ int finish_ended(struct job *j, struct err *e)
 			*e = lost;
 			return r;
 		}
+		drop_generation(j, j->row.generation - 1); /* if a crash left it */
 	}
-	if (job_wishes(j).retry)
-		return start_retry(j, e);
+	if (job_wishes(j).retry) {
+		r = start_retry(j, e);
+		if (r != 0)
+			return r;
+	}
 	show_end(j);
 	return 0;
 }

@@ -60,7 +60,7 @@ static void job_free(struct job *j)
 	store_parts_free(j->parts, j->part_count);
 	results_unref(j->results);
 	pthread_mutex_destroy(&j->mutex);
-	free(j->trouble);
+	pthread_mutex_destroy(&j->wish_mutex);
 	free(j->name);
 	free(j->dir);
 	free(j);
@@ -155,7 +155,15 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 				    .submit = row->submit_wanted,
 				    .stop = row->stop_wanted,
 				    .retry = row->retry_wanted};
-	return store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
+	j->phase = (enum phase)row->phase;
+	j->refused_before = true;
+	r = store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
+	/* Parts of a draft were refused: their tokens are not used again. */
+	if (r == 0 && row->phase == PHASE_DRAFT) {
+		store_parts_free(STEAL(&j->parts), j->part_count);
+		j->part_count = 0;
+	}
+	return r;
 }
 
 /* What a job looks like before its first service: as it was left. */
@@ -189,6 +197,7 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 	j->log_fd = -1;
 	j->busy = true; /* nobody serves it before it is whole */
 	pthread_mutex_init(&j->mutex, NULL);
+	pthread_mutex_init(&j->wish_mutex, NULL);
 	r = fill(j, row, e);
 	if (r == 0) {
 		j->view = view_new();
@@ -298,15 +307,29 @@ struct wishes job_wishes(struct job *j)
 	return w;
 }
 
-void job_set_wishes(struct job *j, struct wishes w)
+int job_drop_wishes(struct job *j, struct wishes drop, struct err *e)
 {
-	struct err e = ERR_INIT;
+	struct wishes w;
+	int r = 0;
 
-	pthread_mutex_lock(&j->mutex);
-	j->wishes = w;
-	pthread_mutex_unlock(&j->mutex);
-	if (store_job_wish(j->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry, &e) < 0)
-		log_warning("job", "%s", e.text);
+	pthread_mutex_lock(&j->wish_mutex);
+	w = job_wishes(j);
+	if ((w.held && drop.held) || (w.submit && drop.submit) || (w.stop && drop.stop) ||
+	    (w.retry && drop.retry)) {
+		w.held = w.held && !drop.held;
+		w.submit = w.submit && !drop.submit;
+		w.stop = w.stop && !drop.stop;
+		w.retry = w.retry && !drop.retry;
+		r = store_job_wish(j->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry,
+				   e);
+	}
+	if (r == 0) {
+		pthread_mutex_lock(&j->mutex);
+		j->wishes = w;
+		pthread_mutex_unlock(&j->mutex);
+	}
+	pthread_mutex_unlock(&j->wish_mutex);
+	return r;
 }
 
 void job_poke(struct job *j)
@@ -347,9 +370,14 @@ int job_move(struct job *j, enum event ev, struct err *e)
 			       (unsigned long long)j->number, (int)ev, (int)from);
 	j->row.phase = to;
 	r = job_save(j, e);
-	if (r < 0)
+	if (r < 0) {
 		j->row.phase = from;
-	return r;
+		return r;
+	}
+	pthread_mutex_lock(&j->mutex);
+	j->phase = to;
+	pthread_mutex_unlock(&j->mutex);
+	return 0;
 }
 
 static int show_parts(const struct job *j, struct view *v)
@@ -493,4 +521,9 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	view_unref(prev);
 	if (what)
 		j->jobs->o.changed(j->jobs->o.ctx, j, what);
+}
+
+void job_show(struct job *j, enum job_state state)
+{
+	job_publish(j, state, j->view->state == state ? j->view->error : "");
 }

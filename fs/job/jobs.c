@@ -30,16 +30,6 @@
 #define EVENTS_MAX     (8 * 1024 * 1024)
 #define REMOVED_PREFIX ".removed-"
 
-struct request {
-	struct jobs *jobs;
-	struct job *job; /* a reference, or NULL */
-	char *name;	 /* owned, or NULL */
-	enum command command;
-	jobs_done *done;
-	void *ctx;
-	struct request *next; /* asked of the same job */
-};
-
 /* --- life --- */
 
 static int open_events(struct jobs *en, struct err *e)
@@ -108,15 +98,13 @@ static int load_job(void *ctx, const struct store_job *row)
 	return r;
 }
 
-static void erase(struct jobs *en, uint64_t number);
-
 static int load(struct jobs *en, struct err *e)
 {
 	struct loading l = {.jobs = en, .e = e};
 	int r = store_jobs(en->o.store, load_job, &l, e);
 
 	for (size_t i = 0; i < l.removed_count && r == 0; i++)
-		erase(en, l.removed[i]);
+		jobs_erase(en, l.removed[i]);
 	free(l.removed);
 	return r;
 }
@@ -131,8 +119,9 @@ int jobs_new(const struct jobs_options *o, struct jobs **ret, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for the engine");
 	en->o = *o;
 	en->events_fd = -1;
-	atomic_store(&en->poll_due_ns, INT64_MAX);
+	en->poll_due_ns = INT64_MAX;
 	atomic_store(&en->names_ns, clock_wall_ns(o->clock));
+	pthread_mutex_init(&en->names_mutex, NULL);
 	pthread_mutex_init(&en->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -192,6 +181,7 @@ void jobs_free(struct jobs *en)
 	fd_closep(&en->events_fd);
 	pthread_cond_destroy(&en->wake);
 	pthread_mutex_destroy(&en->mutex);
+	pthread_mutex_destroy(&en->names_mutex);
 	free(en->state_dir);
 	free(en->cache_dir);
 	free(en->scratch_dir);
@@ -237,7 +227,7 @@ int jobs_run(struct jobs *en, void (*run)(void *arg), void *arg)
 
 /* --- requests --- */
 
-static void answer(struct request *q, int r, struct job *j)
+void jobs_answer(struct request *q, int r, struct job *j)
 {
 	q->done(q->ctx, r, r < 0 ? NULL : j);
 	job_unref(q->job);
@@ -245,8 +235,8 @@ static void answer(struct request *q, int r, struct job *j)
 	free(q);
 }
 
-static void ask(struct jobs *en, void (*run)(void *), struct job *j, const char *name,
-		enum command command, jobs_done *done, void *ctx)
+void jobs_ask(struct jobs *en, void (*run)(void *), struct job *j, const char *name,
+	      enum command command, jobs_done *done, void *ctx)
 {
 	struct request *q = calloc(1, sizeof(*q));
 
@@ -258,7 +248,7 @@ static void ask(struct jobs *en, void (*run)(void *), struct job *j, const char 
 	q->job = j ? job_ref(j) : NULL;
 	q->name = name ? strdup(name) : NULL;
 	if ((name && !q->name) || pool_add(en->quick, run, q) < 0)
-		answer(q, -ENOMEM, NULL);
+		jobs_answer(q, -ENOMEM, NULL);
 }
 
 /* A name has to stand on one line of a list and in JSON. */
@@ -309,7 +299,8 @@ static int make(struct request *q, struct job **ret)
 		r = registry_add(&en->registry, row.number, row.name, *ret);
 	if (r < 0) {
 		log_error("jobs", "mkdir %s: %s", q->name, e.text);
-		erase(en, row.number);
+		job_unref(STEAL(ret));
+		jobs_erase(en, row.number);
 		return r;
 	}
 	names_changed(en);
@@ -322,18 +313,22 @@ static void run_make(void *arg)
 {
 	struct request *q = arg;
 	struct job *j = NULL;
-	int r = make(q, &j);
+	int r;
 
-	answer(q, r, j);
+	pthread_mutex_lock(&q->jobs->names_mutex);
+	r = make(q, &j);
+	pthread_mutex_unlock(&q->jobs->names_mutex);
+	jobs_answer(q, r, j);
 	if (r == 0)
 		job_unref(j);
 }
 
 void jobs_make(struct jobs *en, const char *name, jobs_done *done, void *ctx)
 {
-	ask(en, run_make, NULL, name, COMMAND_COUNT, done, ctx);
+	jobs_ask(en, run_make, NULL, name, COMMAND_COUNT, done, ctx);
 }
 
+/* With the mutex of names. */
 static int rename_job(struct request *q)
 {
 	struct jobs *en = q->jobs;
@@ -348,13 +343,14 @@ static int rename_job(struct request *q)
 	if (!copy)
 		return -ENOMEM;
 	r = registry_rename(&en->registry, j->number, q->name);
-	if (r == 0)
-		r = store_job_rename(en->o.store, j->number, q->name, &e);
 	if (r < 0) {
-		if (r != -EEXIST && r != -ENOENT) {
-			log_error("jobs", "rename: %s", e.text);
-			ignore_error(registry_rename(&en->registry, j->number, j->name));
-		}
+		free(copy);
+		return r;
+	}
+	r = store_job_rename(en->o.store, j->number, q->name, &e);
+	if (r < 0) {
+		log_error("jobs", "rename: %s", e.text);
+		ignore_error(registry_rename(&en->registry, j->number, j->name));
 		free(copy);
 		return r;
 	}
@@ -372,17 +368,20 @@ static int rename_job(struct request *q)
 static void run_rename(void *arg)
 {
 	struct request *q = arg;
+	int r;
 
-	answer(q, rename_job(q), q->job);
+	pthread_mutex_lock(&q->jobs->names_mutex);
+	r = rename_job(q);
+	pthread_mutex_unlock(&q->jobs->names_mutex);
+	jobs_answer(q, r, q->job);
 }
 
 void jobs_rename(struct jobs *en, struct job *j, const char *name, jobs_done *done, void *ctx)
 {
-	ask(en, run_rename, j, name, COMMAND_COUNT, done, ctx);
+	jobs_ask(en, run_rename, j, name, COMMAND_COUNT, done, ctx);
 }
 
-/* Deletes all that is left of a job whose row has been given up. */
-static void erase(struct jobs *en, uint64_t number)
+void jobs_erase(struct jobs *en, uint64_t number)
 {
 	CLEANUP(str_freep) char *state = NULL;
 	CLEANUP(str_freep) char *cache = NULL;
@@ -410,7 +409,8 @@ static void erase(struct jobs *en, uint64_t number)
 			    (unsigned long long)number, e.text);
 }
 
-/* Takes the job from everybody; -EBUSY if it is active. */
+/* Takes the job from everybody; -EBUSY if it is active.  With the mutex of
+ * names. */
 static int give_up(struct request *q)
 {
 	struct job *j = q->job;
@@ -428,15 +428,30 @@ static int give_up(struct request *q)
 	pthread_mutex_unlock(&j->mutex);
 	if (active)
 		return -EBUSY;
-	draft_cancel(j->draft);
 	snprintf(name, sizeof(name), REMOVED_PREFIX "%llu", (unsigned long long)j->number);
 	r = store_job_rename(q->jobs->o.store, j->number, name, &e);
 	if (r < 0) {
 		atomic_store(&j->removed, false);
+		job_poke(j); /* whatever came meanwhile was not heard */
 		log_error("jobs", "rmdir: %s", e.text);
 		return r;
 	}
+	draft_cancel(j->draft);
+	registry_remove(&q->jobs->registry, j->number);
+	names_changed(q->jobs);
 	return 0;
+}
+
+/* Who has the job checked out may be writing its files: then that thread
+ * erases it at the end of its step. */
+static bool leave_to_its_thread(struct job *j)
+{
+	bool busy;
+
+	pthread_mutex_lock(&j->mutex);
+	busy = j->orphaned = j->busy;
+	pthread_mutex_unlock(&j->mutex);
+	return busy;
 }
 
 static void run_remove(void *arg)
@@ -444,119 +459,25 @@ static void run_remove(void *arg)
 	struct request *q = arg;
 	struct jobs *en = q->jobs;
 	struct job *j = job_ref(q->job);
-	int r = give_up(q);
+	int r;
 
+	pthread_mutex_lock(&en->names_mutex);
+	r = give_up(q);
+	pthread_mutex_unlock(&en->names_mutex);
 	if (r == 0) {
-		registry_remove(&en->registry, j->number);
-		names_changed(en);
 		job_log(j, "removed");
 		jobs_answer_asked(jobs_take_asked(j), -ENOENT);
 	}
-	answer(q, r, j);
+	jobs_answer(q, r, j);
 	if (r == 0) {
 		en->o.changed(en->o.ctx, j, JOBS_GONE);
-		erase(en, j->number);
+		if (!leave_to_its_thread(j))
+			jobs_erase(en, j->number);
 	}
 	job_unref(j);
 }
 
 void jobs_remove(struct jobs *en, struct job *j, jobs_done *done, void *ctx)
 {
-	ask(en, run_remove, j, NULL, COMMAND_COUNT, done, ctx);
-}
-
-/* The wishes as the command leaves them. */
-static struct wishes wish(struct wishes w, enum command c)
-{
-	if (c == COMMAND_SUBMIT)
-		w.submit = true;
-	if (c == COMMAND_HOLD) {
-		w.held = true;
-		w.submit = false;
-	}
-	if (c == COMMAND_STOP)
-		w.stop = true;
-	if (c == COMMAND_RETRY)
-		w.retry = true;
-	return w;
-}
-
-static int command(struct request *q)
-{
-	struct job *j = q->job;
-	struct err e = ERR_INIT;
-	struct wishes w;
-	enum job_state state;
-	unsigned legal;
-	int r;
-
-	pthread_mutex_lock(&j->mutex);
-	legal = j->view->commands;
-	state = j->view->state;
-	w = j->wishes;
-	pthread_mutex_unlock(&j->mutex);
-	if (!(legal & 1u << q->command))
-		return state >= JOB_UPLOADING && !job_state_is_end(state) ? -EBUSY : -EINVAL;
-	if (q->command == COMMAND_STOP && state < JOB_UPLOADING)
-		q->command = COMMAND_HOLD;
-	w = wish(w, q->command);
-	r = store_job_wish(q->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry, &e);
-	if (r < 0) {
-		log_error("jobs", "ctl: %s", e.text);
-		return r;
-	}
-	pthread_mutex_lock(&j->mutex);
-	j->wishes = wish(j->wishes, q->command);
-	pthread_mutex_unlock(&j->mutex);
-	job_log(j, "command %s", command_name(q->command));
-	if (q->command == COMMAND_REFRESH)
-		track_hurry(q->jobs);
-	return 0;
-}
-
-/* Answered by the job's next step: who reads status after `echo retry > ctl`
- * must not see the end before it.  The rest is a flag for whoever has the job. */
-static void run_command(void *arg)
-{
-	struct request *q = arg;
-	struct job *j = q->job;
-	int r = command(q);
-
-	if (r < 0 || q->command == COMMAND_STOP || q->command == COMMAND_REFRESH) {
-		if (r == 0)
-			job_poke(j);
-		answer(q, r, j);
-		return;
-	}
-	pthread_mutex_lock(&j->mutex);
-	q->next = j->asked;
-	j->asked = q;
-	pthread_mutex_unlock(&j->mutex);
-	job_poke(j);
-}
-
-struct request *jobs_take_asked(struct job *j)
-{
-	struct request *q;
-
-	pthread_mutex_lock(&j->mutex);
-	q = j->asked;
-	j->asked = NULL;
-	pthread_mutex_unlock(&j->mutex);
-	return q;
-}
-
-void jobs_answer_asked(struct request *q, int r)
-{
-	while (q) {
-		struct request *next = q->next;
-
-		answer(q, r, q->job);
-		q = next;
-	}
-}
-
-void jobs_command(struct jobs *en, struct job *j, enum command c, jobs_done *done, void *ctx)
-{
-	ask(en, run_command, j, NULL, c, done, ctx);
+	jobs_ask(en, run_remove, j, NULL, COMMAND_COUNT, done, ctx);
 }

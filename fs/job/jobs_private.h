@@ -2,8 +2,9 @@
 #define FS_JOB_JOBS_PRIVATE_H
 
 /*
- * What the files of the engine share: jobs.c (life and requests), sched.c
- * (who is due), job.c (one job's views), submit.c (draft to running parts),
+ * What the files of the engine share: jobs.c (life and requests), commands.c
+ * (JOB/ctl), sched.c (who is due), job.c (one job's views), submit.c (draft to
+ * running parts), parts.c (tokens, refusals),
  * track.c (watching them), finish.c (results).
  */
 
@@ -24,13 +25,15 @@ struct jobs {
 	int events_fd;
 	pthread_t scheduler;
 	bool started;
-	pthread_mutex_t mutex; /* of the scheduler's wake-up */
+	/* Over what makes, renames and removes jobs, so that the list, the store
+	 * and the jobs agree; the one lock held while the store writes. */
+	pthread_mutex_t names_mutex;
+	pthread_mutex_t mutex; /* of the following */
 	pthread_cond_t wake;
 	bool woken, ending;
+	bool polling; /* a poll is queued or under way */
+	int64_t poll_due_ns, poll_step_ns;
 	atomic_bool stopping;
-	/* The poller's: scheduler and one pool thread at a time. */
-	atomic_bool polling;
-	_Atomic int64_t poll_due_ns, poll_step_ns;
 	_Atomic int64_t names_ns;
 };
 
@@ -42,7 +45,7 @@ struct watch {
 };
 
 struct wishes {
-	bool held, submit, stop, retry, refresh;
+	bool held, submit, stop, retry;
 };
 
 struct tombs {
@@ -69,12 +72,19 @@ struct job {
 	atomic_uint refs;
 	atomic_bool removed;
 
+	/* Over a change of the wishes in the store and in memory, and over the
+	 * submission that takes them up: a `hold` comes before it or too late.
+	 * Taken before the mutex below. */
+	pthread_mutex_t wish_mutex;
+
 	pthread_mutex_t mutex; /* of the following */
 	char *name;
 	struct view *view;
-	bool busy;	/* checked out */
-	bool poked;	/* something happened while it was */
-	int64_t due_ns; /* monotonic; INT64_MAX: not by time */
+	enum phase phase; /* as in row, for others */
+	bool busy;	  /* checked out */
+	bool orphaned;	  /* removed while it was: who has it erases it */
+	bool poked;	  /* something happened while it was */
+	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
 	struct wishes wishes;
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;
@@ -87,12 +97,13 @@ struct job {
 	struct store_part *parts;
 	size_t part_count;
 	struct results *results;
-	char *trouble; /* why it waits, for JOB/error; or NULL */
 	unsigned trouble_count;
 	int64_t settle_due_ns;	   /* wall; for the view */
 	int64_t settle_touched_ns; /* what it was computed from */
-	uint64_t refused_events;   /* the draft as it was refused; 0: not seen yet */
+	uint64_t refused_edits;	   /* the draft as it was refused */
+	bool refused_before;	   /* this start: then refused_edits is not known */
 	bool stop_sent;
+	bool restored; /* the results that could be read before this start were looked for */
 };
 
 /* job.c */
@@ -104,8 +115,11 @@ void job_publish(struct job *j, enum job_state state, const char *error);
 /* Moves to the next phase: in memory and, with parts changed or added, in the store. */
 MUST_CHECK int job_move(struct job *j, enum event ev, struct err *e);
 MUST_CHECK int job_save(struct job *j, struct err *e);
+/* As job_publish(), keeping the error while the state stays as it is. */
+void job_show(struct job *j, enum job_state state);
 struct wishes job_wishes(struct job *j);
-void job_set_wishes(struct job *j, struct wishes w);
+/* Takes those wishes back, in the store first. */
+MUST_CHECK int job_drop_wishes(struct job *j, struct wishes drop, struct err *e);
 void job_poke(struct job *j);		    /* due now */
 void job_due_in(struct job *j, int64_t ns); /* due then, unless sooner */
 
@@ -114,22 +128,59 @@ void job_due_in(struct job *j, int64_t ns); /* due then, unless sooner */
 MUST_CHECK int submit_draft(struct job *j, struct err *e);
 MUST_CHECK int submit_stage(struct job *j, struct err *e);
 MUST_CHECK int submit_run(struct job *j, struct err *e); /* creates parts, watches them */
-/* A new part of that attempt at the end of the list; not stored yet. */
-MUST_CHECK int submit_add_part(struct job *j, uint32_t attempt, uint64_t record_count,
-			       struct err *e);
 MUST_CHECK int finish_collect(struct job *j, struct err *e);
 MUST_CHECK int finish_ended(struct job *j, struct err *e);
+/* The results that could be read before this attempt: what a retry is made of. */
+MUST_CHECK int finish_restore(struct job *j, struct err *e);
+
+/* parts.c */
+/* A new part of that attempt at the end of the list; not stored yet. */
+MUST_CHECK int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e);
+void parts_drop_last(struct job *j);
+bool parts_is_current(const struct job *j, const struct store_part *p);
+/* Was it created, or may it have been?  A create call is not sent before the
+ * state Queued is in the store, so that a part whose answer was lost, in a
+ * crash or on the way, is never taken for one that was not asked for. */
+bool parts_may_exist(const struct store_part *p);
+void parts_drop(struct job *j); /* those of the attempt that were never asked for */
+/* The provider will not have p, for the reason in *e.  A first attempt of which
+ * nothing runs goes back to the user, who can mend it (1); else the others go
+ * on without it (0). */
+MUST_CHECK int parts_refuse(struct job *j, struct store_part *p, struct err *e);
+MUST_CHECK int parts_path(const struct job *j, const struct store_part *p, char **ret);
+/* The part as the backend wants it; it borrows path, *config and *media. */
+MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, const char *path,
+			      struct kv *config, char **media, struct backend_part *ret,
+			      struct err *e);
 
 /* track.c */
 void track_poll(void *jobs);	   /* pool work: one poll for all */
 void track_hurry(struct jobs *en); /* something began: poll soon */
-bool track_is_due(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns);
-void track_watch(struct job *j); /* after parts changed */
-void track_take(struct job *j);	 /* answers into the parts */
+/* Is a poll to be queued now?  It counts as begun then; else when one is due. */
+bool track_begin(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns);
+void track_put_off(struct jobs *en, int64_t due_ns); /* it could not be queued */
+void track_watch(struct job *j);		     /* after parts changed */
+void track_take(struct job *j);			     /* answers into the parts */
 
-/* jobs.c: commands that wait for the job's next step; taken before it begins,
- * answered when it is over. */
-struct request;
+/* jobs.c */
+struct request {
+	struct jobs *jobs;
+	struct job *job; /* a reference, or NULL */
+	char *name;	 /* owned, or NULL */
+	enum command command;
+	jobs_done *done;
+	void *ctx;
+	struct request *next; /* asked of the same job */
+};
+
+/* Queues run(a request); jobs_answer() ends its life. */
+void jobs_ask(struct jobs *en, void (*run)(void *request), struct job *j, const char *name,
+	      enum command command, jobs_done *done, void *ctx);
+void jobs_answer(struct request *q, int r, struct job *j);
+void jobs_erase(struct jobs *en, uint64_t number); /* all that is left of a removed job */
+
+/* commands.c: those that wait for the job's next step are taken before it
+ * begins and answered when it is over. */
 struct request *jobs_take_asked(struct job *j);
 void jobs_answer_asked(struct request *q, int r);
 

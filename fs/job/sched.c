@@ -47,12 +47,14 @@ static int step(struct job *j, struct err *e)
 }
 
 /* The disk is full, the network is away, ...: say so, and try again later. */
-static void in_trouble(struct job *j, const struct err *e)
+static void in_trouble(struct job *j, int r, struct err *e)
 {
 	int64_t wait = TROUBLE_FIRST_NS << (j->trouble_count < 7 ? j->trouble_count : 7);
 
 	if (wait > TROUBLE_MAX_NS)
 		wait = TROUBLE_MAX_NS;
+	if (!e->text[0])
+		err_errno(e, r, "cannot go on");
 	if (j->trouble_count++ == 0)
 		job_log(j, "cannot go on, will try again: %s", e->text);
 	job_publish(j, j->view->state, e->text);
@@ -64,7 +66,7 @@ static void service(void *arg)
 	struct job *j = arg;
 	struct request *asked;
 	struct err e = ERR_INIT;
-	bool idle;
+	bool idle, orphaned;
 	int r = 1;
 
 	for (int i = 0; i < STEPS_MAX && r == 1; i++) {
@@ -73,12 +75,13 @@ static void service(void *arg)
 		e.text[0] = '\0';
 		asked = jobs_take_asked(j);
 		r = step(j, &e);
-		jobs_answer_asked(asked, r < 0 ? r : 0);
+		/* Trouble or not, the wish is in the store and will be heard. */
+		jobs_answer_asked(asked, 0);
 	}
 	if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
 		r = 0;
 	if (r < 0)
-		in_trouble(j, &e);
+		in_trouble(j, r, &e);
 	else
 		j->trouble_count = 0;
 	pthread_mutex_lock(&j->mutex);
@@ -86,7 +89,10 @@ static void service(void *arg)
 	if (j->poked || r == 1)
 		j->due_ns = 0;
 	idle = j->due_ns == INT64_MAX;
+	orphaned = j->orphaned;
 	pthread_mutex_unlock(&j->mutex);
+	if (orphaned)
+		jobs_erase(j->jobs, j->number);
 	if (idle)
 		j->jobs->o.changed(j->jobs->o.ctx, j, JOBS_IDLE);
 	sched_wake(j->jobs);
@@ -135,16 +141,11 @@ static int64_t hand_out(struct jobs *en)
 			job_unref(j);
 		}
 	}
-	if (track_is_due(en, now, &poll_due)) {
-		if (!atomic_exchange(&en->polling, true)) {
-			atomic_store(&en->poll_due_ns, INT64_MAX);
-			if (pool_add(en->quick, track_poll, en) < 0)
-				atomic_store(&en->polling, false);
-		}
-	} else if (poll_due < due) {
-		due = poll_due;
+	if (track_begin(en, now, &poll_due) && pool_add(en->quick, track_poll, en) < 0) {
+		poll_due = now + NS_PER_S;
+		track_put_off(en, poll_due);
 	}
-	return due;
+	return poll_due < due ? poll_due : due;
 }
 
 static void sleep_until(struct jobs *en, int64_t due)

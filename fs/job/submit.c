@@ -11,58 +11,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "fs/base/log.h"
 #include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
 #include "fs/job/stage.h"
-
-/* "bf-" and 32 hex digits: within every provider's alphabet for tokens. */
-static int make_token(char **ret, struct err *e)
-{
-	CLEANUP(buf_release) struct buf text = BUF_INIT(BACKEND_TOKEN_MAX);
-	unsigned char bytes[16];
-
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return err_errno(e, -EIO, "no random bytes for a token");
-	buf_add_str(&text, "bf-");
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		buf_addf(&text, "%02x", bytes[i]);
-	*ret = buf_steal(&text);
-	return *ret ? 0 : -ENOMEM;
-}
-
-int submit_add_part(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e)
-{
-	struct store_part *parts =
-		realloc(j->parts, (j->part_count + 1) * sizeof(struct store_part));
-	struct store_part *p;
-	int r;
-
-	if (!parts)
-		return err_set(e, -ENOMEM, "no memory for a part");
-	j->parts = parts;
-	p = &parts[j->part_count];
-	*p = (struct store_part)STORE_PART_INIT;
-	p->job = j->number;
-	p->attempt = attempt;
-	p->seq = 1;
-	p->phase = PART_PLANNED;
-	p->record_count = record_count;
-	p->created_ns = clock_wall_ns(j->jobs->o.clock);
-	r = make_token(&p->token, e);
-	if (r < 0)
-		return r;
-	j->part_count++;
-	return 0;
-}
-
-static void drop_last_part(struct job *j)
-{
-	store_part_release(&j->parts[--j->part_count]);
-}
 
 /* --- the draft --- */
 
@@ -72,18 +26,20 @@ struct settings {
 	int64_t settle_ns, settle_input_ns;
 };
 
-static void read_settings(struct job *j, struct settings *ret)
+static int read_settings(struct job *j, struct settings *ret, struct err *e)
 {
 	CLEANUP(kv_release) struct kv kv = KV_INIT;
 	const struct jobs_options *o = &j->jobs->o;
 	const char *v;
 	double s;
+	int r;
 
 	*ret = (struct settings){.manual = o->submit_manual,
 				 .settle_ns = o->settle_ns,
 				 .settle_input_ns = o->settle_input_ns};
-	if (draft_config(j->draft, &kv, NULL) < 0)
-		return; /* then the verdict is not "ready" either */
+	r = draft_config(j->draft, &kv, e);
+	if (r < 0)
+		return r; /* never the mount's settings in place of the job's */
 	if ((v = kv_get(&kv, "submit")))
 		ret->manual = strcmp(v, "manual") == 0;
 	if ((v = kv_get(&kv, "settle")) && kv_parse_double("settle", v, 0, 86400, &s, NULL) == 0)
@@ -91,6 +47,12 @@ static void read_settings(struct job *j, struct settings *ret)
 	if ((v = kv_get(&kv, "settle_input")) &&
 	    kv_parse_double("settle_input", v, 0, 86400, &s, NULL) == 0)
 		ret->settle_input_ns = (int64_t)(s * (double)NS_PER_S);
+	return 0;
+}
+
+static bool is_held(const struct wishes *w, const struct settings *set)
+{
+	return (w->held || set->manual) && !w->submit;
 }
 
 /* What the backend cannot take is said before anything is sealed. */
@@ -121,33 +83,53 @@ static bool fits(struct job *j, const struct draft_summary *sum, struct buf *err
 	return true;
 }
 
-/* Seals and stores the intent.  1: go on; 0: something happened meanwhile. */
-static int submit_now(struct job *j, const struct draft_summary *sum, struct err *e)
+/* Stores the intent.  0: held at the last moment. */
+static int store_intent(struct job *j, const struct draft_summary *sum, const struct settings *set,
+			struct err *e)
 {
-	struct wishes w = job_wishes(j);
+	struct wishes w;
+	int r;
+
+	j->row.attempt = 1;
+	j->row.submitted_ns = clock_wall_ns(j->jobs->o.clock);
+	r = parts_add(j, 1, sum->record_count, e);
+	if (r == 0) {
+		pthread_mutex_lock(&j->wish_mutex);
+		w = job_wishes(j);
+		r = is_held(&w, set) ? 0 : job_move(j, EV_SUBMIT, e);
+		pthread_mutex_unlock(&j->wish_mutex);
+		if (j->row.phase != PHASE_DRAFT)
+			return 1;
+		parts_drop_last(j);
+	}
+	j->row.attempt = 0;
+	j->row.submitted_ns = 0;
+	return r;
+}
+
+/* Seals and stores the intent.  1: go on; 0: something happened meanwhile. */
+static int submit_now(struct job *j, const struct draft_summary *sum, const struct settings *set,
+		      struct err *e)
+{
+	struct err late = ERR_INIT;
 	int r;
 
 	if (!draft_seal(j->draft, sum)) {
 		job_poke(j);
 		return 0;
 	}
-	j->row.attempt = 1;
-	j->row.submitted_ns = clock_wall_ns(j->jobs->o.clock);
-	j->settle_due_ns = 0;
-	r = submit_add_part(j, 1, sum->record_count, e);
-	if (r == 0) {
-		r = job_move(j, EV_SUBMIT, e);
-		if (r < 0)
-			drop_last_part(j);
-	}
-	if (r < 0) {
-		j->row.attempt = 0;
-		j->row.submitted_ns = 0;
+	r = store_intent(j, sum, set, e);
+	if (r <= 0) {
 		draft_set_seal(j->draft, DRAFT_OPEN);
+		if (r == 0)
+			job_poke(j);
 		return r;
 	}
-	w.held = w.submit = false;
-	job_set_wishes(j, w);
+	j->settle_due_ns = 0;
+	/* Used up; if that cannot be stored they are dropped before they could
+	 * be taken a second time. */
+	if (job_drop_wishes(j, (struct wishes){.held = true, .submit = true}, &late) < 0)
+		log_warning("submit", "%s", late.text);
 	job_log(j, "submitted: %llu records, %llu bytes, model %s",
 		(unsigned long long)sum->record_count, (unsigned long long)sum->input_size_bytes,
 		j->row.model);
@@ -155,17 +137,17 @@ static int submit_now(struct job *j, const struct draft_summary *sum, struct err
 	return 1;
 }
 
-/* A part that was refused keeps its words until the user changes something. */
+/* What was refused keeps its words until the user changes something. */
 static bool is_refused_still(struct job *j, const struct draft_summary *sum)
 {
 	if (!j->row.error)
 		return false;
-	if (j->refused_events == 0)
-		j->refused_events = sum->events;
-	if (j->refused_events == sum->events)
+	if (j->refused_before)
+		j->refused_edits = sum->edits;
+	j->refused_before = false;
+	if (j->refused_edits == sum->edits)
 		return true;
 	str_freep(&j->row.error);
-	j->refused_events = 0;
 	return false;
 }
 
@@ -175,7 +157,7 @@ static int decide(struct job *j, const struct draft_summary *sum, const struct s
 	struct wishes w = job_wishes(j);
 	int64_t wait, now = clock_mono_ns(j->jobs->o.clock);
 
-	if ((w.held || set->manual) && !w.submit) {
+	if (is_held(&w, set)) {
 		job_publish(j, JOB_HELD, "");
 		return 0;
 	}
@@ -189,7 +171,16 @@ static int decide(struct job *j, const struct draft_summary *sum, const struct s
 		job_due_in(j, wait);
 		return 0;
 	}
-	return submit_now(j, sum, e);
+	return submit_now(j, sum, set, e);
+}
+
+/* A `submit` was for what lay there then, not for what comes of it later. */
+static int drop_submit(struct job *j, struct err *e)
+{
+	if (!job_wishes(j).submit)
+		return 0;
+	job_log(j, "submit: not as it is now");
+	return job_drop_wishes(j, (struct wishes){.submit = true}, e);
 }
 
 int submit_draft(struct job *j, struct err *e)
@@ -200,8 +191,8 @@ int submit_draft(struct job *j, struct err *e)
 	int r;
 
 	r = draft_check(j->draft, &sum, &error, e);
-	if (r < 0)
-		return r;
+	if (r < 0 || atomic_load(&j->jobs->stopping))
+		return r; /* at the end of the mount a check may be cut short */
 	j->row.record_count = sum.record_count;
 	j->row.input_size_bytes = sum.input_size_bytes;
 	str_freep(&j->row.model);
@@ -219,19 +210,17 @@ int submit_draft(struct job *j, struct err *e)
 		}
 	}
 	if (sum.verdict == DRAFT_READY) {
-		read_settings(j, &set);
-		return decide(j, &sum, &set, e);
+		r = read_settings(j, &set, e);
+		return r < 0 ? r : decide(j, &sum, &set, e);
 	}
+	r = drop_submit(j, e);
+	if (r < 0)
+		return r;
 	job_publish(j, sum.verdict == DRAFT_FAULTY ? JOB_INVALID : JOB_DRAFT, error.data);
 	return 0;
 }
 
 /* --- staging --- */
-
-static int part_path(const struct job *j, const struct store_part *p, char **ret)
-{
-	return asprintf(ret, "%s/parts/a%up%u.jsonl", j->dir, p->attempt, p->seq) < 0 ? -ENOMEM : 0;
-}
 
 static int make_parts_dir(const struct job *j, struct err *e)
 {
@@ -269,6 +258,17 @@ static int stage_input(struct job *j, struct store_part *p, const char *path, st
 	return r;
 }
 
+static int sync_dir(const char *dir, const char *leaf, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(fd_closep) int fd = -1;
+
+	if (asprintf(&path, "%s/%s", dir, leaf) < 0)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? err_errno(e, -errno, "cannot sync %s", path) : 0;
+}
+
 /* The input of a retry is what the results before it call retry.jsonl. */
 static int stage_retry(struct job *j, struct store_part *p, const char *path, struct err *e)
 {
@@ -297,25 +297,7 @@ static int stage_retry(struct job *j, struct store_part *p, const char *path, st
 	if (fsync(fd) < 0 || rename(tmp, path) < 0)
 		return err_errno(e, -errno, "cannot write %s", path);
 	p->size_bytes = size;
-	return 0;
-}
-
-static int describe_part(struct job *j, const struct store_part *p, const char *path,
-			 struct kv *config, char **media, struct backend_part *ret, struct err *e)
-{
-	int r = draft_config(j->draft, config, e);
-
-	if (r == 0)
-		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, media);
-	*ret = (struct backend_part){.token = p->token,
-				     .job_name = j->view->name,
-				     .model = j->row.model,
-				     .config = config,
-				     .input_path = path,
-				     .media_path = *media,
-				     .record_count = p->record_count,
-				     .attempt = p->attempt};
-	return r;
+	return sync_dir(j->dir, "parts", e);
 }
 
 static int stage_one(struct job *j, struct store_part *p, struct err *e)
@@ -325,12 +307,12 @@ static int stage_one(struct job *j, struct store_part *p, struct err *e)
 	CLEANUP(str_freep) char *media = NULL;
 	struct backend *b = j->jobs->o.backend;
 	struct backend_part part;
-	int r = part_path(j, p, &path);
+	int r = parts_path(j, p, &path);
 
 	if (r == 0)
 		r = p->attempt == 1 ? stage_input(j, p, path, e) : stage_retry(j, p, path, e);
 	if (r == 0)
-		r = describe_part(j, p, path, &config, &media, &part, e);
+		r = parts_describe(j, p, path, &config, &media, &part, e);
 	if (r == 0)
 		r = b->ops->put_input(b, &part, e);
 	if (r == 0)
@@ -338,65 +320,39 @@ static int stage_one(struct job *j, struct store_part *p, struct err *e)
 	return r;
 }
 
-static bool is_current(const struct job *j, const struct store_part *p)
+static int stage_parts(struct job *j, struct err *e)
 {
-	return p->attempt == j->row.attempt;
-}
+	int r = 0;
 
-/* Gives up on parts that were never created. */
-static void drop_parts(struct job *j)
-{
-	for (size_t i = 0; i < j->part_count; i++)
-		if (is_current(j, &j->parts[i]) && j->parts[i].phase < PART_CREATED)
-			j->parts[i].phase = PART_DROPPED;
-}
+	for (size_t i = 0; i < j->part_count && r == 0; i++) {
+		struct store_part *p = &j->parts[i];
 
-/* The provider will not have it.  A first attempt goes back to the user, who
- * can mend it; a retry leaves the results that were. */
-static int refuse(struct job *j, const char *words, struct err *e)
-{
-	int r;
-
-	job_log(j, "refused: %s", words);
-	str_freep(&j->row.error);
-	j->row.error = strdup(words);
-	if (j->row.attempt > 1) {
-		drop_parts(j);
-		r = job_move(j, EV_OVER, e);
-		return r < 0 ? r : 1;
+		if (!parts_is_current(j, p) || p->phase != PART_PLANNED)
+			continue;
+		r = stage_one(j, p, e);
+		if (r == -EINVAL)
+			r = parts_refuse(j, p, e);
 	}
-	/* The token must not be used again: the next submission is another. */
-	drop_parts(j);
-	j->row.submitted_ns = 0;
-	r = job_move(j, EV_REFUSED, e);
-	if (r < 0)
-		return r;
-	j->row.attempt = 0;
-	while (j->part_count > 0)
-		drop_last_part(j);
-	j->refused_events = 0;
-	draft_set_seal(j->draft, DRAFT_OPEN);
-	return 1;
+	return r;
 }
 
 int submit_stage(struct job *j, struct err *e)
 {
 	int r;
 
-	job_publish(j, JOB_UPLOADING, "");
+	job_show(j, JOB_UPLOADING);
 	if (job_wishes(j).stop) {
-		drop_parts(j);
+		parts_drop(j);
 		r = job_move(j, EV_OVER, e);
 		return r < 0 ? r : 1;
 	}
 	r = draft_sync_all(j->draft, e);
 	if (r == 0)
 		r = make_parts_dir(j, e);
-	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (is_current(j, &j->parts[i]) && j->parts[i].phase == PART_PLANNED)
-			r = stage_one(j, &j->parts[i], e);
-	if (r == -EINVAL)
-		return refuse(j, e->text, e);
+	if (r == 0)
+		r = finish_restore(j, e);
+	if (r == 0)
+		r = stage_parts(j, e);
 	if (r == 0)
 		r = job_move(j, EV_STAGED, e);
 	return r < 0 ? r : 1;
@@ -404,19 +360,40 @@ int submit_stage(struct job *j, struct err *e)
 
 /* --- running --- */
 
-static int create_one(struct job *j, struct store_part *p, struct err *e)
+static int ask(struct job *j, struct store_part *p, struct err *e)
 {
 	CLEANUP(kv_release) struct kv config = KV_INIT;
 	CLEANUP(str_freep) char *path = NULL;
 	CLEANUP(str_freep) char *media = NULL;
 	struct backend *b = j->jobs->o.backend;
 	struct backend_part part;
-	int r = part_path(j, p, &path);
+	int r = parts_path(j, p, &path);
 
 	if (r == 0)
-		r = describe_part(j, p, path, &config, &media, &part, e);
+		r = parts_describe(j, p, path, &config, &media, &part, e);
+	if (r == -EINVAL)
+		r = -EIO; /* our own files: not for the provider to refuse */
 	if (r == 0)
 		r = b->ops->create(b, &part, &p->remote, e);
+	return r;
+}
+
+/* 1: refused, and the job is a draft again. */
+static int create_one(struct job *j, struct store_part *p, struct err *e)
+{
+	int r = 0;
+
+	if (!parts_may_exist(p)) {
+		p->state = JOB_QUEUED;
+		r = job_save(j, e);
+		if (r < 0) {
+			p->state = -1;
+			return r;
+		}
+	}
+	r = ask(j, p, e);
+	if (r == -EINVAL)
+		return parts_refuse(j, p, e);
 	if (r < 0)
 		return r;
 	p->phase = PART_CREATED;
@@ -430,19 +407,22 @@ static int create_parts(struct job *j, struct err *e)
 	int r = 0;
 
 	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (is_current(j, &j->parts[i]) && j->parts[i].phase == PART_STAGED)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_STAGED)
 			r = create_one(j, &j->parts[i], e);
 	return r;
 }
 
+/* What was not asked for is dropped.  Of what may exist and has no name yet
+ * the name is asked for first, by the same call that would have made it. */
 static int stop_parts(struct job *j, struct err *e)
 {
 	struct backend *b = j->jobs->o.backend;
-	int r = 0;
+	int r;
 
-	drop_parts(j);
+	parts_drop(j);
+	r = create_parts(j, e);
 	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (is_current(j, &j->parts[i]) && j->parts[i].phase == PART_CREATED)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_CREATED)
 			r = b->ops->stop(b, j->parts[i].remote, e);
 	return r;
 }
@@ -455,7 +435,7 @@ static enum job_state running_state(const struct job *j, struct buf *words)
 	for (size_t i = 0; i < j->part_count; i++) {
 		const struct store_part *p = &j->parts[i];
 
-		if (!is_current(j, p) || p->phase != PART_CREATED || p->state < 0)
+		if (!parts_is_current(j, p) || p->phase != PART_CREATED || p->state < 0)
 			continue;
 		if (p->message && p->message[0])
 			buf_addf(words, "%s\n", p->message);
@@ -468,18 +448,30 @@ static enum job_state running_state(const struct job *j, struct buf *words)
 static bool is_over(const struct job *j)
 {
 	for (size_t i = 0; i < j->part_count; i++)
-		if (is_current(j, &j->parts[i]) && j->parts[i].phase < PART_ENDED)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase < PART_ENDED)
 			return false;
 	return true;
 }
 
+/* The results before a retry stay readable over a restart, if that is easy. */
+static void show_old_results(struct job *j)
+{
+	struct err e = ERR_INIT;
+
+	if (!j->restored && finish_restore(j, &e) < 0)
+		log_warning("submit", "%s", e.text);
+	j->restored = true;
+}
+
 int submit_run(struct job *j, struct err *e)
 {
-	CLEANUP(buf_release) struct buf words = BUF_INIT(64 * 1024);
+	CLEANUP(buf_release) struct buf words;
 	enum job_state state;
 	bool stop = job_wishes(j).stop;
 	int r = 0;
 
+	buf_init(&words, 64 * 1024);
+	show_old_results(j);
 	track_take(j);
 	if (stop && !j->stop_sent) {
 		r = stop_parts(j, e);
@@ -487,16 +479,17 @@ int submit_run(struct job *j, struct err *e)
 	} else if (!stop) {
 		r = create_parts(j, e);
 	}
-	if (r == -EINVAL)
-		return refuse(j, e->text, e);
+	if (r == 1)
+		return 1;
 	track_watch(j);
-	if (r < 0)
-		return r;
 	if (is_over(j)) {
 		r = job_move(j, EV_OVER, e);
 		return r < 0 ? r : 1;
 	}
-	state = running_state(j, &words);
-	job_publish(j, stop ? JOB_STOPPING : state, words.data);
-	return 0;
+	state = stop ? JOB_STOPPING : running_state(j, &words);
+	if (r < 0)
+		job_show(j, state);
+	else
+		job_publish(j, state, words.data);
+	return r;
 }

@@ -25,16 +25,65 @@ void track_hurry(struct jobs *en)
 {
 	int64_t due = clock_mono_ns(en->o.clock) + POLL_FIRST_NS;
 
-	atomic_store(&en->poll_step_ns, POLL_FIRST_NS);
-	if (atomic_load(&en->poll_due_ns) > due)
-		atomic_store(&en->poll_due_ns, due);
+	pthread_mutex_lock(&en->mutex);
+	en->poll_step_ns = POLL_FIRST_NS;
+	if (en->poll_due_ns > due)
+		en->poll_due_ns = due;
+	pthread_mutex_unlock(&en->mutex);
 	sched_wake(en);
 }
 
-bool track_is_due(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns)
+bool track_begin(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns)
 {
-	*ret_due_ns = atomic_load(&en->poll_due_ns);
-	return *ret_due_ns <= now_ns;
+	bool begun = false;
+
+	pthread_mutex_lock(&en->mutex);
+	*ret_due_ns = INT64_MAX; /* the end of the one under way looks again */
+	if (!en->polling && en->poll_due_ns <= now_ns) {
+		begun = en->polling = true;
+		en->poll_due_ns = INT64_MAX;
+	} else if (!en->polling) {
+		*ret_due_ns = en->poll_due_ns;
+	}
+	pthread_mutex_unlock(&en->mutex);
+	return begun;
+}
+
+void track_put_off(struct jobs *en, int64_t due_ns)
+{
+	pthread_mutex_lock(&en->mutex);
+	en->polling = false;
+	if (en->poll_due_ns > due_ns)
+		en->poll_due_ns = due_ns;
+	pthread_mutex_unlock(&en->mutex);
+}
+
+/* Are the parts to watch those that are watched, in their order?  Only the
+ * thread that has the job checked out changes either. */
+static bool same_watches(const struct job *j, size_t *ret_count)
+{
+	bool same = true;
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->part_count; i++) {
+		if (!is_watched(j, &j->parts[i]))
+			continue;
+		same = same && n < j->watch_count &&
+		       strcmp(j->watches[n].remote, j->parts[i].remote) == 0;
+		n++;
+	}
+	*ret_count = n;
+	return same && n == j->watch_count;
+}
+
+/* What is known of a part stands until an answer comes. */
+static void fill_watch(struct watch *w, const struct store_part *p)
+{
+	w->remote = strdup(p->remote);
+	w->status = (struct part_status){
+		.state = (enum job_state)p->state, .counts = p->counts, .tokens = p->tokens};
+	snprintf(w->status.raw, sizeof(w->status.raw), "%s", p->raw ? p->raw : "");
+	snprintf(w->status.message, sizeof(w->status.message), "%s", p->message ? p->message : "");
 }
 
 /* Tells the poller which parts to ask about from now on. */
@@ -42,23 +91,19 @@ void track_watch(struct job *j)
 {
 	struct watch *watches = NULL;
 	size_t count = 0, n = 0;
-	bool same;
 
-	for (size_t i = 0; i < j->part_count; i++)
-		count += is_watched(j, &j->parts[i]);
-	pthread_mutex_lock(&j->mutex);
-	same = count == j->watch_count;
-	pthread_mutex_unlock(&j->mutex);
-	if (same)
+	if (same_watches(j, &count))
 		return;
 	watches = calloc(count + 1, sizeof(*watches));
 	for (size_t i = 0; i < j->part_count && watches; i++) {
 		if (!is_watched(j, &j->parts[i]))
 			continue;
-		watches[n].remote = strdup(j->parts[i].remote);
+		fill_watch(&watches[n], &j->parts[i]);
 		if (watches[n].remote)
 			n++;
 	}
+	if (n < count)
+		job_due_in(j, NS_PER_S); /* no memory: look again */
 	pthread_mutex_lock(&j->mutex);
 	for (size_t i = 0; i < j->watch_count; i++)
 		free(j->watches[i].remote);
@@ -203,9 +248,12 @@ void track_poll(void *jobs)
 	struct backend *b = en->o.backend;
 	struct round r = {0};
 	struct err e = ERR_INIT;
-	int64_t step = atomic_load(&en->poll_step_ns);
+	int64_t step;
 	int failed = 0;
 
+	pthread_mutex_lock(&en->mutex);
+	step = en->poll_step_ns;
+	pthread_mutex_unlock(&en->mutex);
 	round_collect(en, &r);
 	if (r.count > 0)
 		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count, &e);
@@ -217,12 +265,15 @@ void track_poll(void *jobs)
 		job_unref(r.jobs[i]);
 		free(r.remotes[i]);
 	}
-	step += step / 2;
-	if (step > en->o.poll_ns)
-		step = en->o.poll_ns;
-	atomic_store(&en->poll_step_ns, step);
-	atomic_store(&en->poll_due_ns, r.count > 0 ? clock_mono_ns(en->o.clock) + step : INT64_MAX);
-	atomic_store(&en->polling, false);
+	/* What began meanwhile may have set an earlier time and a smaller step. */
+	pthread_mutex_lock(&en->mutex);
+	if (en->poll_step_ns == step)
+		en->poll_step_ns += step / 2;
+	if (en->poll_step_ns > en->o.poll_ns)
+		en->poll_step_ns = en->o.poll_ns;
+	step = en->poll_step_ns;
+	pthread_mutex_unlock(&en->mutex);
+	track_put_off(en, r.count > 0 ? clock_mono_ns(en->o.clock) + step : INT64_MAX);
 	free(r.jobs);
 	free(r.remotes);
 	free(r.answers);

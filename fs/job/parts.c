@@ -1,0 +1,151 @@
+/*
+ * The parts of a job's attempts: tokens, what is known to exist, and what a
+ * refusal does to them.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "fs/base/buf.h"
+#include "fs/job/jobs_private.h"
+
+/* "bf-" and 32 hex digits: within every provider's alphabet for tokens. */
+static int make_token(char **ret, struct err *e)
+{
+	CLEANUP(buf_release) struct buf text = BUF_INIT(BACKEND_TOKEN_MAX);
+	unsigned char bytes[16];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return err_errno(e, -EIO, "no random bytes for a token");
+	buf_add_str(&text, "bf-");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		buf_addf(&text, "%02x", bytes[i]);
+	*ret = buf_steal(&text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e)
+{
+	struct store_part *parts =
+		realloc(j->parts, (j->part_count + 1) * sizeof(struct store_part));
+	struct store_part *p;
+	int r;
+
+	if (!parts)
+		return err_set(e, -ENOMEM, "no memory for a part");
+	j->parts = parts;
+	p = &parts[j->part_count];
+	*p = (struct store_part)STORE_PART_INIT;
+	p->job = j->number;
+	p->attempt = attempt;
+	p->seq = 1;
+	p->phase = PART_PLANNED;
+	p->record_count = record_count;
+	p->created_ns = clock_wall_ns(j->jobs->o.clock);
+	r = make_token(&p->token, e);
+	if (r < 0)
+		return r;
+	j->part_count++;
+	return 0;
+}
+
+void parts_drop_last(struct job *j)
+{
+	store_part_release(&j->parts[--j->part_count]);
+}
+
+int parts_path(const struct job *j, const struct store_part *p, char **ret)
+{
+	return asprintf(ret, "%s/parts/a%up%u.jsonl", j->dir, p->attempt, p->seq) < 0 ? -ENOMEM : 0;
+}
+
+int parts_describe(struct job *j, const struct store_part *p, const char *path, struct kv *config,
+		   char **media, struct backend_part *ret, struct err *e)
+{
+	int r = draft_config(j->draft, config, e);
+
+	if (r == 0)
+		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, media);
+	*ret = (struct backend_part){.token = p->token,
+				     .job_name = j->view->name,
+				     .model = j->row.model,
+				     .config = config,
+				     .input_path = path,
+				     .media_path = *media,
+				     .record_count = p->record_count,
+				     .attempt = p->attempt};
+	return r;
+}
+
+bool parts_is_current(const struct job *j, const struct store_part *p)
+{
+	return p->attempt == j->row.attempt;
+}
+
+bool parts_may_exist(const struct store_part *p)
+{
+	return p->phase == PART_CREATED || p->phase == PART_ENDED ||
+	       (p->phase == PART_STAGED && p->state >= 0);
+}
+
+void parts_drop(struct job *j)
+{
+	for (size_t i = 0; i < j->part_count; i++)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase < PART_CREATED &&
+		    !parts_may_exist(&j->parts[i]))
+			j->parts[i].phase = PART_DROPPED;
+}
+
+/* The job is a draft again; its token is not used a second time. */
+static int back_to_draft(struct job *j, char *words, struct err *e)
+{
+	struct store_job old = j->row;
+	int r = job_drop_wishes(j, (struct wishes){.submit = true, .stop = true}, e);
+
+	if (r < 0) {
+		free(words);
+		return r;
+	}
+	for (size_t i = 0; i < j->part_count; i++)
+		j->parts[i].phase = PART_DROPPED;
+	j->row.attempt = 0;
+	j->row.submitted_ns = 0;
+	j->row.error = words;
+	r = job_move(j, EV_REFUSED, e);
+	if (r < 0) { /* as it was: the provider is asked again */
+		free(words);
+		j->row = old;
+		for (size_t i = 0; i < j->part_count; i++)
+			j->parts[i].phase = old.phase == PHASE_STAGING ? PART_PLANNED : PART_STAGED;
+		return r;
+	}
+	free(old.error);
+	while (j->part_count > 0)
+		parts_drop_last(j);
+	j->refused_edits = draft_edits(j->draft);
+	j->refused_before = false;
+	j->stop_sent = false;
+	draft_set_seal(j->draft, DRAFT_OPEN);
+	return 1;
+}
+
+int parts_refuse(struct job *j, struct store_part *p, struct err *e)
+{
+	CLEANUP(str_freep) char *words = strdup(e->text);
+	bool alone = j->row.attempt == 1;
+
+	if (!words)
+		return -ENOMEM;
+	job_log(j, "refused: %s", words);
+	for (size_t i = 0; i < j->part_count; i++)
+		alone = alone && (&j->parts[i] == p || !parts_may_exist(&j->parts[i]));
+	if (alone)
+		return back_to_draft(j, STEAL(&words), e);
+	p->phase = PART_DROPPED;
+	p->state = JOB_FAILED;
+	free(p->message);
+	p->message = STEAL(&words);
+	return 0;
+}

@@ -1,0 +1,377 @@
+#include "tests/unit/fakebackend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define LINE_SIZE_MAX 4096
+
+static struct fakebackend *of(struct backend *b)
+{
+	return (struct fakebackend *)b;
+}
+
+/* Takes one off a counter; false if it is used up. */
+static bool spend(atomic_int *counter)
+{
+	int n = atomic_load(counter);
+
+	while (n > 0)
+		if (atomic_compare_exchange_weak(counter, &n, n - 1))
+			return true;
+	return false;
+}
+
+void fakebackend_tick(struct fakebackend *f)
+{
+	int at = atomic_load(&f->die_at);
+
+	if (at && atomic_fetch_add(&f->ticks, 1) + 1 == at)
+		_exit(FAKEBACKEND_DIED);
+}
+
+static struct fakebackend *enter(struct backend *b, const char *operation)
+{
+	struct fakebackend *f = of(b);
+
+	if (f->called)
+		f->called(f->ctx, operation);
+	fakebackend_tick(f);
+	return f;
+}
+
+static int leave(struct fakebackend *f, int r)
+{
+	fakebackend_tick(f);
+	return r;
+}
+
+static int again(const char *what, struct err *e)
+{
+	return err_set(e, -EAGAIN, "%s: the provider is busy", what);
+}
+
+static struct fakepart *find_locked(struct fakebackend *f, const char *token, const char *remote)
+{
+	for (unsigned i = 0; i < f->part_count; i++)
+		if ((token && strcmp(f->parts[i].token, token) == 0) ||
+		    (remote && strcmp(f->parts[i].remote, remote) == 0))
+			return &f->parts[i];
+	return NULL;
+}
+
+static void op_close(struct backend *b)
+{
+	(void)b;
+}
+
+static void op_limits(struct backend *b, const char *model, struct backend_limits *ret)
+{
+	(void)b;
+	(void)model;
+	*ret = (struct backend_limits){.records_min = 1,
+				       .records_max_per_part = 1000,
+				       .bytes_max_per_part = 1000000,
+				       .bytes_max_per_record = 1000000,
+				       .parts_at_once = 4};
+}
+
+static int op_check_model(struct backend *b, const char *model, struct err *e)
+{
+	(void)b;
+	if (strncmp(model, "fake.", 5) == 0)
+		return 0;
+	return err_set(e, -EINVAL, "model: there is no \"%s\" here; write fake.echo", model);
+}
+
+static int op_check_config(struct backend *b, const char *key, const char *value, struct err *e)
+{
+	(void)b;
+	if (strcmp(key, "speed") != 0)
+		return -ENOENT;
+	if (strcmp(value, "fast") == 0)
+		return 0;
+	return err_set(e, -EINVAL, "config: speed is fast, not \"%s\"", value);
+}
+
+static int op_put_input(struct backend *b, const struct backend_part *p, struct err *e)
+{
+	struct fakebackend *f = enter(b, "put_input");
+
+	if (access(p->input_path, R_OK) < 0)
+		return err_errno(e, -EIO, "put_input: %s", p->input_path);
+	if (spend(&f->put_again))
+		return again("put_input", e);
+	if (spend(&f->put_refused))
+		return err_set(e, -EINVAL, "%s", f->words);
+	return leave(f, 0);
+}
+
+static char outcome_of(const struct fakebackend *f, unsigned attempt, uint64_t index)
+{
+	const char *all = attempt <= COUNT_OF(f->outcomes) ? f->outcomes[attempt - 1] : NULL;
+	size_t n = all ? strlen(all) : 0;
+
+	if (n == 0)
+		return 'g';
+	return all[index < n ? index : n - 1];
+}
+
+/* A result line for each record that is not to be missing. */
+static int write_results(const struct fakebackend *f, const struct fakepart *part,
+			 const char *input_path)
+{
+	CLEANUP(file_closep) FILE *in = fopen(input_path, "re");
+	CLEANUP(file_closep) FILE *out = NULL;
+	char path[sizeof(f->dir) + 48], line[LINE_SIZE_MAX], id[64];
+	uint64_t index = 0;
+
+	snprintf(path, sizeof(path), "%s/%s.jsonl", f->dir, part->remote);
+	out = fopen(path, "we");
+	if (!in || !out)
+		return -errno;
+	for (; fgets(line, sizeof(line), in); index++) {
+		const char *at = strstr(line, "\"recordId\":\"");
+
+		if (!at || sscanf(at + 12, "%63[^\"]", id) != 1)
+			return -EINVAL;
+		if (outcome_of(f, part->attempt, index) == 'g')
+			fprintf(out,
+				"{\"modelInput\":{},\"modelOutput\":{\"generation\":\"%s of "
+				"%u\",\"prompt_token_count\":2,\"generation_token_count\":3,"
+				"\"stop_reason\":\"stop\"},\"recordId\":\"%s\"}\n",
+				id, part->attempt, id);
+		if (outcome_of(f, part->attempt, index) == 'f')
+			fprintf(out,
+				"{\"modelInput\":{},\"error\":{\"errorCode\":400,"
+				"\"errorMessage\":\"%s\"},\"recordId\":\"%s\"}\n",
+				f->longwords ? f->longwords : "no", id);
+	}
+	return index == part->record_count ? 0 : -EINVAL;
+}
+
+static int create_locked(struct fakebackend *f, const struct backend_part *p, char **ret,
+			 struct err *e)
+{
+	struct fakepart *part = find_locked(f, p->token, NULL);
+	int r;
+
+	if (!part) {
+		if (f->part_count == FAKEBACKEND_PARTS_MAX)
+			return err_set(e, -EIO, "create: more parts than any test needs");
+		part = &f->parts[f->part_count];
+		*part = (struct fakepart){.attempt = p->attempt,
+					  .record_count = p->record_count,
+					  .state = JOB_SUBMITTED};
+		snprintf(part->token, sizeof(part->token), "%s", p->token);
+		snprintf(part->remote, sizeof(part->remote), "fake-%u", f->part_count + 1);
+		snprintf(part->job_name, sizeof(part->job_name), "%s", p->job_name);
+		r = write_results(f, part, p->input_path);
+		if (r < 0)
+			return err_errno(e, -EIO, "create: %s", p->input_path);
+		f->part_count++;
+	}
+	part->creates++;
+	*ret = strdup(part->remote);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int op_create(struct backend *b, const struct backend_part *p, char **ret, struct err *e)
+{
+	struct fakebackend *f = enter(b, "create");
+	char *remote = NULL;
+	int r;
+
+	if (spend(&f->create_again))
+		return again("create", e);
+	if (spend(&f->create_refused))
+		return err_set(e, -EINVAL, "%s", f->words);
+	pthread_mutex_lock(&f->mutex);
+	r = create_locked(f, p, &remote, e);
+	pthread_mutex_unlock(&f->mutex);
+	fakebackend_tick(f);
+	if (r == 0 && spend(&f->create_lost)) {
+		free(remote);
+		return again("create", e);
+	}
+	if (r == 0)
+		*ret = remote;
+	return r;
+}
+
+static void advance_locked(struct fakebackend *f, struct fakepart *p)
+{
+	enum job_state end = (enum job_state)atomic_load(&f->end);
+
+	if (job_state_is_end(p->state))
+		return;
+	if (p->stops > 0)
+		p->state = JOB_STOPPED;
+	else
+		p->state = end;
+}
+
+static int op_poll(struct backend *b, const char *const *remotes, struct part_status *results,
+		   size_t count, struct err *e)
+{
+	struct fakebackend *f = enter(b, "poll");
+
+	if (spend(&f->poll_again))
+		return again("poll", e);
+	pthread_mutex_lock(&f->mutex);
+	for (size_t i = 0; i < count; i++) {
+		struct fakepart *p = find_locked(f, NULL, remotes[i]);
+
+		if (!p)
+			continue;
+		advance_locked(f, p);
+		results[i] = (struct part_status){.state = p->state,
+						  .counts = {.total = p->record_count}};
+		snprintf(results[i].raw, sizeof(results[i].raw), "Fake%s",
+			 job_state_name(p->state));
+		if (job_state_is_end(p->state) && f->message)
+			snprintf(results[i].message, sizeof(results[i].message), "%s", f->message);
+	}
+	pthread_mutex_unlock(&f->mutex);
+	return leave(f, 0);
+}
+
+static int op_stop(struct backend *b, const char *remote, struct err *e)
+{
+	struct fakebackend *f = enter(b, "stop");
+	struct fakepart *p;
+
+	if (spend(&f->stop_again))
+		return again("stop", e);
+	if (spend(&f->stop_refused))
+		return err_set(e, -EINVAL, "%s", f->words);
+	pthread_mutex_lock(&f->mutex);
+	p = find_locked(f, NULL, remote);
+	if (p)
+		p->stops++;
+	pthread_mutex_unlock(&f->mutex);
+	return leave(f, 0);
+}
+
+/* What a provider that downloads leaves behind. */
+static int leave_a_download(const char *dir, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(file_closep) FILE *out = NULL;
+
+	if (mkdir(dir, 0700) < 0 || asprintf(&path, "%s/download", dir) < 0)
+		return err_errno(e, -errno, "fetch: %s", dir);
+	out = fopen(path, "we");
+	return out ? 0 : err_errno(e, -errno, "fetch: %s", path);
+}
+
+static int op_fetch(struct backend *b, const char *remote, const char *dir,
+		    struct backend_files *ret, struct err *e)
+{
+	struct fakebackend *f = enter(b, "fetch");
+
+	if (access(dir, F_OK) == 0 && rmdir(dir) < 0)
+		return err_errno(e, -EIO, "fetch: %s is not empty", dir);
+	if (spend(&f->fetch_again))
+		return again("fetch", e);
+	if (asprintf(&ret->paths[0], "%s/%s.jsonl", f->dir, remote) < 0)
+		return -ENOMEM;
+	ret->count = 1;
+	return leave(f, leave_a_download(dir, e));
+}
+
+static int op_forget(struct backend *b, const char *remote, struct err *e)
+{
+	struct fakebackend *f = enter(b, "forget");
+	struct fakepart *p;
+
+	if (spend(&f->forget_again))
+		return again("forget", e);
+	pthread_mutex_lock(&f->mutex);
+	p = find_locked(f, NULL, remote);
+	if (p)
+		p->forgets++;
+	pthread_mutex_unlock(&f->mutex);
+	return leave(f, 0);
+}
+
+static void op_models(struct backend *b, struct buf *out)
+{
+	(void)b;
+	buf_add_str(out, "fake.echo\n");
+}
+
+static void make_mutex(struct fakebackend *f)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&f->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+struct fakebackend *fakebackend_new(const char *dir)
+{
+	static const struct backend_ops ops = {
+		.kind = "fake",
+		.close = op_close,
+		.limits = op_limits,
+		.check_model = op_check_model,
+		.check_config = op_check_config,
+		.put_input = op_put_input,
+		.create = op_create,
+		.poll = op_poll,
+		.stop = op_stop,
+		.fetch = op_fetch,
+		.forget = op_forget,
+		.models = op_models,
+	};
+	struct fakebackend *f =
+		mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (f == MAP_FAILED)
+		return NULL;
+	f->backend.ops = &ops;
+	snprintf(f->dir, sizeof(f->dir), "%s", dir);
+	atomic_store(&f->end, JOB_COMPLETED);
+	f->words = "the provider says no; say please";
+	make_mutex(f);
+	return f;
+}
+
+void fakebackend_free(struct fakebackend *f)
+{
+	if (f)
+		munmap(f, sizeof(*f));
+}
+
+void fakebackend_recover(struct fakebackend *f)
+{
+	make_mutex(f);
+	atomic_store(&f->ticks, 0);
+	atomic_store(&f->die_at, 0);
+}
+
+struct fakepart fakebackend_part(struct fakebackend *f, unsigned index)
+{
+	struct fakepart p = {""};
+
+	pthread_mutex_lock(&f->mutex);
+	if (index < f->part_count)
+		p = f->parts[index];
+	pthread_mutex_unlock(&f->mutex);
+	return p;
+}
+
+unsigned fakebackend_part_count(struct fakebackend *f)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&f->mutex);
+	n = f->part_count;
+	pthread_mutex_unlock(&f->mutex);
+	return n;
+}

@@ -1,0 +1,72 @@
+#ifndef TESTS_UNIT_FAKEBACKEND_H
+#define TESTS_UNIT_FAKEBACKEND_H
+
+/*
+ * A provider in memory for tests of the engine: it takes parts, ends them as
+ * it is told, writes result files, and counts what it was asked for.
+ *
+ * What it knows lies in memory that outlives a forked child, as a provider
+ * outlives the daemon: a child may die at any tick (each call of an operation
+ * ticks before and after its effect; tests add ticks of their own), and the
+ * next one finds the parts that were created.
+ *
+ * Threads: any, as backend/backend.h wants it.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+
+#define FAKEBACKEND_PARTS_MAX 16
+#define FAKEBACKEND_DIED      42 /* exit status of a child that reached its tick */
+
+struct fakepart {
+	char token[BACKEND_TOKEN_MAX + 1];
+	char remote[32];
+	unsigned creates; /* calls with this token that were taken */
+	unsigned attempt, stops, forgets;
+	uint64_t record_count;
+	enum job_state state;
+	char job_name[64];
+};
+
+struct fakebackend {
+	struct backend backend; /* first */
+	pthread_mutex_t mutex;	/* of the parts */
+	char dir[256];		/* where result files lie */
+	struct fakepart parts[FAKEBACKEND_PARTS_MAX];
+	unsigned part_count;
+
+	/* Orders, any time.  A number counts the calls it holds for. */
+	atomic_int put_again, create_again, poll_again, stop_again, fetch_again;
+	atomic_int create_lost; /* created, but the answer is -EAGAIN */
+	atomic_int put_refused, create_refused, stop_refused, forget_again;
+	atomic_int end;	       /* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
+	const char *message;   /* what an ended part says */
+	const char *words;     /* of a refusal */
+	const char *longwords; /* of a failed record; NULL: short ones */
+	/* Of attempt 1, 2, ...: a letter a record of its input, the last one
+	 * for all that follow: 'g'ood, 'f'ailed, 'm'issing. */
+	const char *outcomes[4];
+	void (*called)(void *ctx, const char *operation); /* before each, no lock held */
+	void *ctx;
+
+	atomic_int ticks, die_at; /* 0: never */
+};
+
+/* dir: kept by value.  NULL: no memory. */
+struct fakebackend *fakebackend_new(const char *dir);
+void fakebackend_free(struct fakebackend *f);
+
+/* After a child died, maybe with the lock held. */
+void fakebackend_recover(struct fakebackend *f);
+
+/* Dies if it is time. */
+void fakebackend_tick(struct fakebackend *f);
+
+/* A copy of part index; its token is empty if there is none. */
+struct fakepart fakebackend_part(struct fakebackend *f, unsigned index);
+unsigned fakebackend_part_count(struct fakebackend *f);
+
+#endif

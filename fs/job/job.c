@@ -210,6 +210,7 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		return r;
 	}
 	j->view->state = first_state(row);
+	j->view->commands = commands_legal((enum phase)row->phase, j->view->state, false);
 	j->view->number = row->number;
 	j->view->created_ns = row->created_ns;
 	j->view->names_ns = row->names_ns;

@@ -19,7 +19,6 @@
 #include "backend/backend.h"
 
 #define FAKEBACKEND_PARTS_MAX 16
-#define FAKEBACKEND_DIED      42 /* exit status of a child that reached its tick */
 
 struct fakepart {
 	char token[BACKEND_TOKEN_MAX + 1];
@@ -62,7 +61,7 @@ void fakebackend_free(struct fakebackend *f);
 /* After a child died, maybe with the lock held. */
 void fakebackend_recover(struct fakebackend *f);
 
-/* Dies if it is time. */
+/* Dies, by SIGKILL, if it is time. */
 void fakebackend_tick(struct fakebackend *f);
 
 /* A copy of part index; its token is empty if there is none. */

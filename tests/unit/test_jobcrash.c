@@ -10,6 +10,7 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -191,6 +192,8 @@ static void run(const struct scenario *s, struct jobskit *k, int die_at)
 
 /* --- dying --- */
 
+#define KILLED (1000 + SIGKILL)
+
 enum stage {
 	PREPARE,
 	DIE,
@@ -237,7 +240,7 @@ static bool die_and_go_on(const struct scenario *s, int n)
 	if (in_child(s, PREPARE, dir, f, 0) != 0)
 		fail_msg("%s: cannot be prepared", s->name);
 	died = in_child(s, DIE, dir, f, n);
-	if (died != 0 && died != FAKEBACKEND_DIED)
+	if (died != 0 && died != KILLED)
 		fail_msg("%s: ends with %d before tick %d", s->name, died, n);
 	if (died && in_child(s, GO_ON, dir, f, 0) != 0)
 		fail_msg("%s: does not go on after it died at tick %d", s->name, n);

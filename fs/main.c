@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -203,7 +202,8 @@ static int serve_session(struct daemon *d, struct err *e)
 
 	if (r == 0) {
 		d->fs.waiters = waiters_new();
-		r = d->fs.waiters ? pool_new(DISK_THREADS, &d->fs.pool, e) : -ENOMEM;
+		r = d->fs.waiters ? pool_new(DISK_THREADS, &d->fs.pool, e)
+						  : -ENOMEM;
 	}
 	if (r == 0) {
 		r = notify_start(&d->fs, d->touch_fd, &d->fs.notify, e);
@@ -216,10 +216,16 @@ static int serve_session(struct daemon *d, struct err *e)
 	d->fs.ready_fd = d->report_fd;
 	d->report_fd = -1;
 	r = run_loop(d, e);
+	if (r < 0 && d->fs.ready_fd >= 0) { /* the kernel never said hello */
+		d->report_fd = d->fs.ready_fd;
+		d->fs.ready_fd = -1;
+	}
 	/* No request comes any more.  What jobs are at ends before the notifier
 	 * they tell, and the replies before the mount. */
 	jobs_stop(d->jobs);
+	pool_free(STEAL(&d->fs.pool));
 	notify_stop(STEAL(&d->fs.notify));
+	waiters_free(STEAL(&d->fs.waiters));
 	fuse_session_unmount(d->fs.session);
 	fuse_remove_signal_handlers(d->fs.session);
 	log_info("main", "unmounted %s", d->o.mountpoint);
@@ -351,10 +357,19 @@ static int run_foreground(struct daemon *d)
  * of ours is anybody else's to read. */
 static void guard_process(void)
 {
-	const struct rlimit none = {0, 0};
+	/* 1 and not 0: a program that core_pattern pipes to is given cores
+	 * whatever the limit, but for this one; core(5). */
+	const struct rlimit none = {1, 1};
+	int fd;
 
 	umask(0077);
 	setrlimit(RLIMIT_CORE, &none);
+	/* Started without them, the next files opened would be 0 to 2: the lock
+	 * among them, which going to the background would replace. */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_closep(&fd);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk */
 }
@@ -373,8 +388,14 @@ static int start(struct daemon *d)
 
 	if (r == 0)
 		r = dirs_open(&q, &d->dirs, &e);
-	if (r < 0)
+	if (r == 0)
+		r = mountpoint_check_outside(d->o.mountpoint, "state", d->dirs.state, &e);
+	if (r == 0)
+		r = mountpoint_check_outside(d->o.mountpoint, "cache", d->dirs.cache, &e);
+	if (r < 0) {
+		dirs_close(&d->dirs);
 		return say(&e);
+	}
 	r = d->o.foreground ? run_foreground(d) : run_background(d);
 	dirs_close(&d->dirs);
 	return r;
@@ -395,8 +416,13 @@ int main(int argc, char **argv)
 		r = fputs(options_help(), stdout) < 0;
 	else if (d.o.version)
 		r = printf("batchfs %s\n", BATCHFS_VERSION) < 0;
-	else
+	else {
+		/* A pipe of the caller's that somebody reads to its end must not
+		 * stay open for as long as the mount does. */
+		if (!d.o.foreground)
+			close_range(STDERR_FILENO + 1, ~0u, 0);
 		r = start(&d);
+	}
 	options_release(&d.o);
 	return r;
 }

@@ -79,3 +79,19 @@ int mountpoint_check(const char *path, struct err *e)
 			       "ordinary system (`ls -l /dev/fuse`)");
 	return 0;
 }
+
+int mountpoint_check_outside(const char *path, const char *option, const char *dir, struct err *e)
+{
+	CLEANUP(str_freep) char *real = realpath(path, NULL);
+	size_t n = real ? strlen(real) : 0;
+
+	if (!real)
+		return err_errno(e, -errno, "%s: cannot mount there", path);
+	/* "/" is the parent of all. */
+	if (n == 1 || (strncmp(dir, real, n) == 0 && (dir[n] == '/' || dir[n] == '\0')))
+		return err_set(e, -EINVAL,
+			       "%s: the %s directory %s lies in the mount point, which would hide "
+			       "it; name another with -o %s=DIR",
+			       path, option, dir, option);
+	return 0;
+}

@@ -17,4 +17,9 @@
  * -ENODEV (no /dev/fuse), -EACCES; each with its cure in words. */
 MUST_CHECK int mountpoint_check(const char *path, struct err *e);
 
+/* -EINVAL if dir, absolute and without symbolic links, lies in the mount point:
+ * the daemon would wait for itself.  option: what names dir. */
+MUST_CHECK int mountpoint_check_outside(const char *path, const char *option, const char *dir,
+					struct err *e);
+
 #endif

@@ -166,7 +166,8 @@ static int set_places(struct options *o, char **places, int count, struct err *e
 {
 	const char *source = count == 2 ? places[0] : "local:";
 
-	if (count == 0)
+	/* "" is a variable that was not set: not the current directory. */
+	if (count == 0 || !places[count < 3 ? count - 1 : 1][0])
 		return err_set(e, -EINVAL, "no mount point given; see batchfs --help");
 	if (count > 2)
 		return err_set(

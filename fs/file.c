@@ -21,14 +21,9 @@ static int open_immutable(struct file *f)
 {
 	const struct results *res = f->view->results;
 	size_t size = 0;
-	int r;
 
 	if (!tree_is_generation(&f->node, f->view))
-		return -ENOENT;
-	r = job_hold_view(f->job, f->view);
-	if (r < 0)
-		return r;
-	f->held = true;
+		return -ESTALE;
 	switch ((int)f->node.kind) {
 	case KIND_OUTPUT_JSONL:
 		f->bytes = results_bytes(res, RESULTS_OUTPUT, &f->size_bytes);
@@ -58,6 +53,8 @@ static int open_immutable(struct file *f)
 
 static int open_kind(const struct tree *t, struct file *f, int flags)
 {
+	int r;
+
 	switch (f->class) {
 	case CLASS_CHANGING:
 		return open_changing(t, f);
@@ -69,11 +66,12 @@ static int open_kind(const struct tree *t, struct file *f, int flags)
 	case CLASS_BLOCKING:
 		return 0;
 	case CLASS_USER:
-		return draft_open(job_draft(f->job), (uint32_t)f->node.index, flags, &f->draft);
+		r = draft_open(job_draft(f->job), (uint32_t)f->node.index, flags, &f->draft);
+		return r == -ENOENT ? -ESTALE : r;
 	case CLASS_DIRECTORY:
-		break;
+		return tree_dir_open(t, &f->node, &f->dir);
 	}
-	return -EISDIR;
+	return -ENOENT;
 }
 
 static struct file *file_new(const struct node *n, struct job *j)
@@ -88,7 +86,7 @@ static struct file *file_new(const struct node *n, struct job *j)
 	buf_init(&f->text, RENDER_MAX);
 	if (j) {
 		f->job = job_ref(j);
-		f->view = tree_view_for(j, n);
+		f->view = job_view(j);
 	}
 	return f;
 }
@@ -131,14 +129,41 @@ int file_new_user(const struct node *n, struct job *j, struct draft_handle *h, s
 	return 0;
 }
 
+int file_fd(const struct file *f)
+{
+	return f->draft ? draft_handle_fd(f->draft) : f->fd;
+}
+
+int file_open_again(const struct file *f, int flags, struct file **ret)
+{
+	char path[64];
+	struct file *again = file_new(&f->node, f->job);
+
+	if (!again)
+		return -ENOMEM;
+	/* A description of its own: this is the way to a file without a name. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file_fd(f));
+	again->fd = open(path, (flags & (O_ACCMODE | O_APPEND | O_TRUNC)) | O_CLOEXEC);
+	if (again->fd < 0) {
+		int r = -errno;
+
+		file_close(again);
+		return r;
+	}
+	*ret = again;
+	return 0;
+}
+
 void file_close(struct file *f)
 {
 	if (!f)
 		return;
 	if (f->draft)
 		draft_release(f->draft);
-	if (f->held)
-		job_unhold_view(f->job, f->view);
+	else if (f->class == CLASS_USER)
+		fd_closep(&f->fd);
+	if (f->dir)
+		tree_dir_close(f->dir);
 	buf_release(&f->text);
 	view_unref(f->view);
 	job_unref(f->job);

@@ -5,13 +5,14 @@
  * An open file: what read(2) will give was fixed when it was opened.
  *
  *	changing   the rendered bytes of the view at open
- *	immutable  a slice of a mapped generation, held by a reference
+ *	immutable  a slice of a mapped generation, held by the view's reference
  *	growing    a descriptor: what is there at each read
  *	blocking   nothing yet; the state at open is the baseline
  *	user       a handle of the job's draft
+ *	directory  a listing
  *
  * Knows no FUSE.  Threads: a file is used by any; only answer and answered
- * change after the open, under the waiters' mutex.
+ * change after the open, under the waiters' mutex, and the links.
  */
 
 #include <stdbool.h>
@@ -27,25 +28,35 @@ struct file {
 	enum kind_class class;
 	struct job *job;   /* a reference, or NULL for the mount's own */
 	struct view *view; /* at open; a reference, or NULL */
-	bool held;	   /* immutable: the view is held in the job */
 	struct buf text;   /* changing */
 	const char *bytes; /* immutable: borrowed from view->results */
 	uint64_t size_bytes;
-	int fd;			    /* growing: borrowed */
-	struct draft_handle *draft; /* user: owned */
+	int fd;			    /* growing: borrowed; user without a handle: owned */
+	struct draft_handle *draft; /* user: owned; NULL: opened without a name */
+	struct tree_dir *dir;	    /* directory: owned */
 	/* Blocking: what was answered; a second read is the end of the file. */
 	char answer[64];
 	bool answered;
+	struct file *next, *previous; /* fs/opened.h's */
 };
 
-/* flags: of open(2).  -EACCES: not to be written, or not of this kind. */
+/* flags: of open(2).  -ESTALE: a user's file that has lost its name, or results
+ * of an earlier generation; who looks the path up again finds what is there
+ * now. */
 MUST_CHECK int file_open(const struct tree *t, const struct node *n, int flags, struct file **ret);
 
 /* Around a draft handle just made by draft_create(); takes it over. */
 MUST_CHECK int file_new_user(const struct node *n, struct job *j, struct draft_handle *h,
 			     struct file **ret);
 
+/* The local file of a user's file that is open and has no name any more, once
+ * more.  flags: of open(2). */
+MUST_CHECK int file_open_again(const struct file *f, int flags, struct file **ret);
+
 void file_close(struct file *f); /* NULL is fine */
+
+/* The local file behind a growing or a user's one, to pread; borrowed. */
+int file_fd(const struct file *f);
 
 /* The bytes at offset of a changing, immutable or answered blocking file;
  * *ret_size is cut to what there is. */

@@ -11,6 +11,7 @@
 
 #include "fs/base/pool.h"
 #include "fs/notify.h"
+#include "fs/opened.h"
 #include "fs/tree.h"
 #include "fs/waiters.h"
 
@@ -18,6 +19,7 @@ struct fs {
 	struct tree tree;
 	struct fuse_session *session;
 	struct waiters *waiters;
+	struct opened *opened;
 	struct notify *notify;
 	struct pool *pool;     /* local disk work someone waits for: sync, a file read again */
 	pid_t toucher;	       /* the process whose writes to status mean nothing; or 0 */

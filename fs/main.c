@@ -202,7 +202,8 @@ static int serve_session(struct daemon *d, struct err *e)
 
 	if (r == 0) {
 		d->fs.waiters = waiters_new();
-		r = d->fs.waiters ? pool_new(DISK_THREADS, &d->fs.pool, e)
+		d->fs.opened = opened_new();
+		r = d->fs.waiters && d->fs.opened ? pool_new(DISK_THREADS, &d->fs.pool, e)
 						  : -ENOMEM;
 	}
 	if (r == 0) {
@@ -250,6 +251,7 @@ static int serve(struct daemon *d, struct err *e)
 	pool_free(STEAL(&d->fs.pool));
 	notify_stop(STEAL(&d->fs.notify));
 	waiters_free(STEAL(&d->fs.waiters));
+	opened_free(STEAL(&d->fs.opened));
 	if (d->fs.session)
 		fuse_session_destroy(d->fs.session);
 	if (d->backend)

@@ -26,25 +26,8 @@ struct notify {
 	bool ending;
 };
 
-/* Names whose meaning a new generation of results changes. */
-static void forget_results(struct notify *n, uint64_t job)
-{
-	const struct node dir = {.kind = KIND_JOB, .job = job};
-
-	for (int k = 0; k < KIND_COUNT; k++) {
-		const struct kind_info *info = kind_info((enum kind)k);
-
-		if (info->results && info->name)
-			/* ENOENT: the kernel does not know the name; fine. */
-			ignore_error(fuse_lowlevel_notify_inval_entry(
-				n->fs->session, node_to_ino(&dir), info->name, strlen(info->name)));
-	}
-}
-
 static void tell(struct notify *n, const struct change *c)
 {
-	if (c->what & (JOBS_STATE | JOBS_RESULTS))
-		forget_results(n, c->job);
 	waiters_wake(n->fs->waiters, c->job);
 	/* Lossy on purpose: a helper that does not keep up must not hold us. */
 	if ((c->what & JOBS_STATE) && !(c->what & JOBS_GONE) && n->touch_fd >= 0 &&

@@ -2,11 +2,10 @@
 #define FS_NOTIFY_H
 
 /*
- * Tells the world that a job changed: readers of wait and next, polls, the
- * kernel's caches, and inotify.
+ * Tells the world that a job changed: readers of wait and next, polls,
+ * and inotify.  Not the kernel's caches: see fs/tree.c.
  *
- * One thread does all of it, holding no lock: a notification can wait for a
- * request that is being answered.  Changes of one job that come faster than
+ * One thread does all of it, holding no lock.  Changes of one job that come faster than
  * they are told are told once.
  */
 

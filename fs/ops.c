@@ -1,6 +1,8 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "fs/file.h"
@@ -23,6 +25,11 @@ int ops_may_write(fuse_req_t req)
 	return fuse_req_ctx(req)->uid == fs->tree.uid ? 0 : -EACCES;
 }
 
+enum draft_dir ops_draft_dir(const struct node *dir)
+{
+	return dir->kind == KIND_MEDIA ? DRAFT_MEDIA : DRAFT_TOP;
+}
+
 void ops_reply(fuse_req_t req, int r)
 {
 	fuse_reply_err(req, -r);
@@ -31,6 +38,7 @@ void ops_reply(fuse_req_t req, int r)
 void ops_set_entry(const struct tree_entry *e, struct fuse_entry_param *ret)
 {
 	*ret = (struct fuse_entry_param){.ino = e->st.st_ino,
+					 .generation = e->generation,
 					 .attr = e->st,
 					 .attr_timeout = e->attr_timeout,
 					 .entry_timeout = e->entry_timeout};
@@ -76,26 +84,39 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		ops_reply_entry(req, &e);
 }
 
+/* Lookups are not counted: only a file without a name is kept for the kernel,
+ * and that it forgets wholly or not at all. */
+static void forget(struct fs *fs, fuse_ino_t ino)
+{
+	const struct node n = node_from_ino(ino);
+
+	if (n.kind == KIND_FILE)
+		opened_forget(fs->opened, &n);
+}
+
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-	(void)ino;
 	(void)count;
+	forget(ops_fs(req), ino);
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	(void)count;
-	(void)forgets;
+	for (size_t i = 0; i < count; i++)
+		forget(ops_fs(req), forgets[i].ino);
 	fuse_reply_none(req);
 }
 
 static void reply_attr(fuse_req_t req, fuse_ino_t ino)
 {
+	const struct fs *fs = ops_fs(req);
 	const struct node n = node_from_ino(ino);
 	struct tree_entry e;
-	int r = tree_stat(&ops_fs(req)->tree, &n, &e);
+	int r = tree_stat(&fs->tree, &n, &e);
 
+	if ((r == -ENOENT || r == -ESTALE) && opened_stat(fs->opened, &fs->tree, &n, &e) == 0)
+		r = 0;
 	if (r < 0)
 		ops_reply(req, r);
 	else
@@ -108,17 +129,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	reply_attr(req, ino);
 }
 
-static int set_user_file(struct draft *d, uint32_t number, const struct stat *st, int to_set,
-			 struct draft_handle *h)
+/* Times as utimensat(2) takes them; false if there are none to set. */
+static bool get_times(const struct stat *st, int to_set, struct timespec times[2])
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
-	int r = 0;
-
-	if (to_set & FUSE_SET_ATTR_SIZE)
-		r = h ? draft_handle_truncate(h, (uint64_t)st->st_size)
-		      : draft_truncate(d, number, (uint64_t)st->st_size);
-	if (r == 0 && (to_set & FUSE_SET_ATTR_MODE))
-		r = draft_set_mode(d, number, st->st_mode);
+	times[0] = times[1] = (struct timespec){.tv_nsec = UTIME_OMIT};
 	if (to_set & FUSE_SET_ATTR_ATIME)
 		times[0] = st->st_atim;
 	if (to_set & FUSE_SET_ATTR_MTIME)
@@ -127,9 +141,58 @@ static int set_user_file(struct draft *d, uint32_t number, const struct stat *st
 		times[0].tv_nsec = UTIME_NOW;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		times[1].tv_nsec = UTIME_NOW;
-	if (r == 0 && (times[0].tv_nsec != UTIME_OMIT || times[1].tv_nsec != UTIME_OMIT))
+	return times[0].tv_nsec != UTIME_OMIT || times[1].tv_nsec != UTIME_OMIT;
+}
+
+static int set_named(struct draft *d, uint32_t number, const struct stat *st, int to_set)
+{
+	struct timespec times[2];
+	int r = 0;
+
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		r = draft_truncate(d, number, (uint64_t)st->st_size);
+	if (r == 0 && (to_set & FUSE_SET_ATTR_MODE))
+		r = draft_set_mode(d, number, st->st_mode);
+	if (r == 0 && get_times(st, to_set, times))
 		r = draft_set_times(d, number, times);
 	return r;
+}
+
+/* Of a file that is open and has no name any more. */
+static int set_unnamed(struct opened *o, const struct node *n, const struct stat *st, int to_set)
+{
+	struct timespec times[2];
+	struct file *f;
+	int r = opened_reopen(o, n, O_RDWR, &f);
+
+	if (r < 0)
+		return r;
+	if ((to_set & FUSE_SET_ATTR_SIZE) && ftruncate(file_fd(f), st->st_size) < 0)
+		r = -errno;
+	if (r == 0 && (to_set & FUSE_SET_ATTR_MODE) &&
+	    fchmod(file_fd(f), (st->st_mode & 0777) | 0600) < 0)
+		r = -errno;
+	if (r == 0 && get_times(st, to_set, times) && futimens(file_fd(f), times) < 0)
+		r = -errno;
+	file_close(f);
+	return r;
+}
+
+static int set_user_file(const struct fs *fs, const struct node *n, const struct stat *st,
+			 int to_set, struct draft_handle *h)
+{
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	int r;
+
+	if (h && (to_set & FUSE_SET_ATTR_SIZE)) {
+		r = draft_handle_truncate(h, (uint64_t)st->st_size);
+		if (r < 0)
+			return r;
+		to_set &= ~FUSE_SET_ATTR_SIZE;
+	}
+	j = jobs_get(fs->tree.jobs, n->job);
+	r = j ? set_named(job_draft(j), (uint32_t)n->index, st, to_set) : -ENOENT;
+	return r == -ENOENT ? set_unnamed(fs->opened, n, st, to_set) : r;
 }
 
 /* Modes and times of what is generated are taken and have no effect, as the
@@ -139,14 +202,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 {
 	const struct node n = node_from_ino(ino);
 	const struct file *f = fi ? (const struct file *)(uintptr_t)fi->fh : NULL;
-	CLEANUP(job_unrefp) struct job *j = NULL;
 	int r = ops_may_write(req);
 
 	if (r == 0 && n.kind == KIND_FILE) {
-		j = jobs_get(ops_fs(req)->tree.jobs, n.job);
-		r = !j ? -ENOENT
-		       : set_user_file(job_draft(j), (uint32_t)n.index, st, to_set,
-				       f ? f->draft : NULL);
+		r = set_user_file(ops_fs(req), &n, st, to_set, f ? f->draft : NULL);
 	} else if (r == 0 && n.job == 0 && n.kind != KIND_ROOT) {
 		r = -EACCES;
 	} else if (r == 0 && (to_set & FUSE_SET_ATTR_SIZE) && n.kind != KIND_CTL &&

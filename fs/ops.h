@@ -26,6 +26,9 @@ MUST_CHECK int ops_may_write(fuse_req_t req);
 void ops_reply_entry(fuse_req_t req, const struct tree_entry *e);
 void ops_set_entry(const struct tree_entry *e, struct fuse_entry_param *ret);
 
+/* Where the files of a job's directory, or of its media/, are in its draft. */
+enum draft_dir ops_draft_dir(const struct node *dir);
+
 /* 0 or -errno. */
 void ops_reply(fuse_req_t req, int r);
 

@@ -1,8 +1,9 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/base/log.h"
+#include "fs/file.h"
 #include "fs/ops.h"
 
 /* Listings, and what makes, removes and renames. */
@@ -11,23 +12,25 @@
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	const struct fs *fs = ops_fs(req);
 	const struct node n = node_from_ino(ino);
-	struct tree_dir *d;
-	int r = tree_dir_open(&ops_fs(req)->tree, &n, &d);
+	struct file *f;
+	int r = file_open(&fs->tree, &n, O_RDONLY, &f);
 
 	if (r < 0) {
 		ops_reply(req, r);
 		return;
 	}
-	fi->fh = (uint64_t)(uintptr_t)d;
+	opened_add(fs->opened, f);
+	fi->fh = (uint64_t)(uintptr_t)f;
 	if (fuse_reply_open(req, fi) < 0)
-		tree_dir_close(d); /* the caller was interrupted: no release will come */
+		opened_close(fs->opened, f); /* interrupted: no release will come */
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	tree_dir_close((struct tree_dir *)(uintptr_t)fi->fh);
+	opened_close(ops_fs(req)->opened, (struct file *)(uintptr_t)fi->fh);
 	ops_reply(req, 0);
 }
 
@@ -55,7 +58,7 @@ static size_t add_plus(fuse_req_t req, char *buf, size_t room, const struct tree
 
 static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
 {
-	struct tree_dir *d = (struct tree_dir *)(uintptr_t)fi->fh;
+	struct tree_dir *d = ((struct file *)(uintptr_t)fi->fh)->dir;
 	bool attributes = plus && tree_dir_wants_attributes(d);
 	uint64_t cookie = (uint64_t)offset;
 	struct tree_name name;
@@ -94,12 +97,23 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
 /* --- answers that come from the engine --- */
 
+static void refused(void *ctx, int r, struct job *j)
+{
+	(void)r;
+	(void)j;
+	ops_reply(ctx, -ENOSPC);
+}
+
 static void made(void *ctx, int r, struct job *j)
 {
 	fuse_req_t req = ctx;
 	struct tree_entry e;
 	struct node n = {.kind = KIND_JOB};
 
+	if (r == 0 && job_number(j) > TREE_JOB_MAX) {
+		jobs_remove(ops_fs(req)->tree.jobs, j, refused, req);
+		return;
+	}
 	if (r == 0) {
 		n.job = job_number(j);
 		r = tree_stat(&ops_fs(req)->tree, &n, &e);
@@ -174,8 +188,7 @@ static int unlink_node(const struct tree *t, const struct node *dir, const char 
 	if (!j)
 		return -ENOENT;
 	if (e.node.kind == KIND_FILE)
-		return draft_unlink(job_draft(j), dir->kind == KIND_MEDIA ? DRAFT_MEDIA : DRAFT_TOP,
-				    name, job_hide_until(j));
+		return draft_unlink(job_draft(j), ops_draft_dir(dir), name, job_hide_until(j));
 	if (kind_info(e.node.kind)->class == CLASS_DIRECTORY)
 		return -EISDIR;
 	r = job_may_unlink(j);
@@ -213,9 +226,11 @@ static int remove_records(struct job *j, enum kind k)
 
 static int remove_media(struct job *j)
 {
+	struct stat st;
 	int r = draft_remove_media(job_draft(j));
 
-	if (r == 0)
+	/* Of an ended job it is still there, to come back with its files. */
+	if (r == 0 && draft_stat_media(job_draft(j), &st) == 0)
 		job_hide_name(j, KIND_MEDIA);
 	return r;
 }
@@ -297,11 +312,37 @@ static void rename_job(fuse_req_t req, const char *name, fuse_ino_t to_ino, cons
 		jobs_rename(t->jobs, j, to, done, req);
 }
 
-static int rename_file(const struct tree *t, const struct node *from, const char *name,
+/* A reader of the user's file with that name, which a rename may take from it; NULL
+ * if there is none.  See fs/opened.h. */
+static struct file *hold_file(const struct tree *t, struct job *j, const struct node *dir,
+			      const char *name)
+{
+	struct node n = {.kind = KIND_FILE, .job = dir->job};
+	struct file *f;
+	uint32_t number;
+
+	if (draft_lookup(job_draft(j), ops_draft_dir(dir), name, &number) < 0)
+		return NULL;
+	n.index = number;
+	return file_open(t, &n, O_RDONLY, &f) < 0 ? NULL : f;
+}
+
+/* Keeps what hold_file() gave if its name has gone. */
+static void keep_file(const struct fs *fs, struct file *f, bool gone)
+{
+	if (f && gone)
+		opened_keep(fs->opened, f);
+	else
+		file_close(f);
+}
+
+static int rename_file(const struct fs *fs, const struct node *from, const char *name,
 		       const struct node *to, const char *to_name, unsigned flags)
 {
+	const struct tree *t = &fs->tree;
 	CLEANUP(job_unrefp) struct job *j = NULL;
 	struct tree_entry e;
+	struct file *f;
 	int r = tree_lookup(t, from, name, &e);
 
 	if (r < 0)
@@ -317,8 +358,11 @@ static int rename_file(const struct tree *t, const struct node *from, const char
 	j = jobs_get(t->jobs, from->job);
 	if (!j)
 		return -ENOENT;
-	return draft_rename(job_draft(j), from->kind == KIND_MEDIA ? DRAFT_MEDIA : DRAFT_TOP, name,
-			    to->kind == KIND_MEDIA ? DRAFT_MEDIA : DRAFT_TOP, to_name, flags);
+	f = hold_file(t, j, to, to_name);
+	r = draft_rename(job_draft(j), ops_draft_dir(from), name, ops_draft_dir(to), to_name,
+			 flags);
+	keep_file(fs, f, r == 0);
+	return r;
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -332,7 +376,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		return;
 	}
 	if (r == 0)
-		r = rename_file(&ops_fs(req)->tree, &from, name, &to, new_name, flags);
+		r = rename_file(ops_fs(req), &from, name, &to, new_name, flags);
 	ops_reply(req, r);
 }
 

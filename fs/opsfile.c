@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/base/log.h"
 #include "fs/ctl.h"
 #include "fs/file.h"
 #include "fs/ops.h"
@@ -19,6 +18,8 @@
  *   user, O_RDWR                  through it, so that a writable mapping works
  *   user, O_RDONLY                through it, read anew at each open
  */
+
+#define CREATE_TRIES 16 /* each lost to a create and an unlink in that moment */
 
 static struct file *file_of(const struct fuse_file_info *fi)
 {
@@ -74,19 +75,43 @@ static void set_open_flags(const struct file *f, struct fuse_file_info *fi)
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	const struct fs *fs = ops_fs(req);
 	const struct node n = node_from_ino(ino);
 	struct file *f;
 	int r = may_open(req, &n, fi->flags);
 
 	if (r == 0)
-		r = file_open(&ops_fs(req)->tree, &n, fi->flags, &f);
+		r = file_open(&fs->tree, &n, fi->flags, &f);
+	if ((r == -ESTALE || r == -ENOENT) && n.kind == KIND_FILE &&
+	    opened_reopen(fs->opened, &n, fi->flags, &f) == 0)
+		r = 0;
 	if (r < 0) {
 		ops_reply(req, r);
 		return;
 	}
+	opened_add(fs->opened, f);
 	set_open_flags(f, fi);
 	if (fuse_reply_open(req, fi) < 0)
-		file_close(f); /* interrupted: no release will come */
+		opened_close(fs->opened, f); /* interrupted: no release will come */
+}
+
+/* Makes the file, or opens it if another was faster and that is no fault. */
+static int create_or_open(struct draft *d, enum draft_dir dir, const char *name, int flags,
+			  uint32_t *ret_number, struct draft_handle **ret)
+{
+	int r = -EEXIST;
+
+	for (int i = 0; i < CREATE_TRIES && r == -EEXIST; i++) {
+		r = draft_create(d, dir, name, flags, ret_number, ret);
+		if (r != -EEXIST || (flags & O_EXCL))
+			return r;
+		r = draft_lookup(d, dir, name, ret_number);
+		if (r == 0)
+			r = draft_open(d, *ret_number, flags, ret);
+		if (r == -ENOENT)
+			r = -EEXIST; /* gone again: once more */
+	}
+	return r;
 }
 
 /* A name that means something, or nothing to anybody, may be made; one that
@@ -110,17 +135,23 @@ static int create(fuse_req_t req, const struct node *dir, const char *name, int 
 	j = jobs_get(t->jobs, dir->job);
 	if (!j)
 		return -ENOENT;
-	r = draft_create(job_draft(j), dir->kind == KIND_MEDIA ? DRAFT_MEDIA : DRAFT_TOP, name,
-			 flags, &number, &h);
+	r = create_or_open(job_draft(j), ops_draft_dir(dir), name, flags, &number, &h);
 	if (r < 0)
 		return r;
+	if (number > TREE_INDEX_MAX) {
+		draft_release(h);
+		r = draft_unlink(job_draft(j), ops_draft_dir(dir), name, 0);
+		return r < 0 ? r : -ENOSPC;
+	}
 	n.index = number;
 	r = file_new_user(&n, j, h, ret);
 	if (r < 0)
 		return r;
-	r = tree_stat(t, &n, ret_entry);
-	if (r < 0)
-		file_close(*ret);
+	/* Of the descriptor: the name may be gone by now. */
+	if (fstat(file_fd(*ret), &ret_entry->st) == 0)
+		return tree_finish_user(t, &n, ret_entry);
+	r = -errno;
+	file_close(*ret);
 	return r;
 }
 
@@ -139,10 +170,11 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		ops_reply(req, r);
 		return;
 	}
+	opened_add(ops_fs(req)->opened, f);
 	set_open_flags(f, fi);
 	ops_set_entry(&e, &p);
 	if (fuse_reply_create(req, &p, fi) < 0)
-		file_close(f);
+		opened_close(ops_fs(req)->opened, f);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
@@ -154,7 +186,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 	(void)dev;
 	if (S_ISREG(mode))
-		r = create(req, &dir, name, O_RDONLY, &e, &f);
+		r = create(req, &dir, name, O_RDONLY | O_EXCL, &e, &f);
 	if (r < 0) {
 		ops_reply(req, r);
 		return;
@@ -188,10 +220,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		waiters_read(ops_fs(req)->waiters, req, f, size, offset);
 		return;
 	case CLASS_GROWING:
-		read_descriptor(req, f->fd, size, offset);
-		return;
 	case CLASS_USER:
-		read_descriptor(req, draft_handle_fd(f->draft), size, offset);
+		read_descriptor(req, file_fd(f), size, offset);
 		return;
 	case CLASS_CHANGING:
 	case CLASS_IMMUTABLE:
@@ -247,6 +277,23 @@ static void write_ctl(fuse_req_t req, struct file *f, const char *bytes, size_t 
 	commanded(c, 0, NULL);
 }
 
+/* To a file without a name: its bytes mean nothing to the job. */
+static int write_unnamed(const struct file *f, const char *bytes, size_t size, off_t offset)
+{
+	while (size > 0) {
+		ssize_t n = pwrite(file_fd(f), bytes, size, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		size -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
@@ -255,7 +302,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 
 	(void)ino;
 	if (f->class == CLASS_USER) {
-		r = draft_write(f->draft, bytes, size, (uint64_t)offset, fi->writepage);
+		r = f->draft ? draft_write(f->draft, bytes, size, (uint64_t)offset, fi->writepage)
+			     : write_unnamed(f, bytes, size, offset);
 		if (r < 0)
 			ops_reply(req, r);
 		else
@@ -309,7 +357,7 @@ static void later(fuse_req_t req, struct file *f, void (*run)(void *))
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct file *f = file_of(fi);
-	int r = f->class == CLASS_USER ? draft_flush(f->draft) : 0;
+	int r = f->draft ? draft_flush(f->draft) : 0;
 
 	(void)ino;
 	if (r == -EINPROGRESS)
@@ -324,7 +372,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 
 	(void)ino;
 	(void)datasync;
-	if (f->class == CLASS_USER)
+	if (f->draft)
 		later(req, f, sync_slowly);
 	else
 		ops_reply(req, 0);
@@ -336,7 +384,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 	(void)ino;
 	waiters_forget(ops_fs(req)->waiters, f);
-	file_close(f);
+	opened_close(ops_fs(req)->opened, f);
 	ops_reply(req, 0);
 }
 

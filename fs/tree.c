@@ -12,9 +12,18 @@
  * Everything here is computed from three things: the table below, a job's
  * view, and a job's draft.
  *
- * How long the kernel may keep an answer: a job's directory and all of an
- * ended job's results, for ever (the notifier takes names back when they go);
- * what changes by itself, not at all; absent names, never.
+ * How long the kernel may keep an answer: a job's directory and the records of
+ * a generation, for ever; output/ and text/, a second; what changes by itself,
+ * not at all; absent names, never.
+ *
+ * Nothing is ever taken back from the kernel's cache of names.  That would have
+ * to wait for the lock of a directory, which a lookup holds until this daemon
+ * answers it; killed in that moment the daemon would stay, unkillable, and the
+ * mount with it (seen).  Instead a retry's output/ and text/ are other inodes,
+ * so that in a second the kernel comes to know other records, and to open a
+ * record of an earlier generation is ESTALE, for which it looks the whole path
+ * up again, past its cache.  The directories themselves mean the newest
+ * generation whichever their number: somebody may be in one.
  */
 
 static const struct kind_info kinds[KIND_COUNT] = {
@@ -60,7 +69,8 @@ const struct kind_info *kind_info(enum kind k)
 #define INDEX_BITS	30
 #define GENERATION_BITS 6
 #define KIND_BITS	6
-#define ROOT_INO	1 /* FUSE_ROOT_ID */
+#define ROOT_INO	1  /* FUSE_ROOT_ID */
+#define LOOKUP_TRIES	16 /* each lost to a rename in that moment */
 
 uint64_t node_to_ino(const struct node *n)
 {
@@ -201,19 +211,6 @@ bool tree_is_generation(const struct node *n, const struct view *v)
 	return v->results && n->generation == v->generation % (1u << GENERATION_BITS);
 }
 
-struct view *tree_view_for(struct job *j, const struct node *n)
-{
-	struct view *v = job_view(j), *held;
-
-	if (!kinds[n->kind].results || tree_is_generation(n, v))
-		return v;
-	held = job_held_view(j, n->generation);
-	if (!held)
-		return v;
-	view_unref(v);
-	return held;
-}
-
 /* Names come and go with the user's files and with results. */
 static int64_t names_ns(struct job *j, const struct view *v)
 {
@@ -228,7 +225,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	uint64_t size = 0;
 	int r;
 
-	if (kinds[n->kind].results && !tree_is_generation(n, v))
+	if (kinds[n->kind].results && !v->results)
 		return -ENOENT;
 	switch (kinds[n->kind].class) {
 	case CLASS_DIRECTORY:
@@ -249,7 +246,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	case CLASS_GROWING:
 		return stat_growing(t, job_log_fd(j), ret);
 	case CLASS_IMMUTABLE:
-		r = immutable_size(n, v, &size);
+		r = tree_is_generation(n, v) ? immutable_size(n, v, &size) : -ESTALE;
 		if (r == 0)
 			set_file(t, ret, 0444, size, results_ns(v));
 		return r;
@@ -258,22 +255,13 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 		return 0;
 	case CLASS_USER:
 		r = draft_stat(job_draft(j), (uint32_t)n->index, ret);
-		if (r == 0) {
-			ret->st_uid = t->uid;
-			ret->st_gid = t->gid;
-			ret->st_nlink = 1;
-			if (t->read_only)
-				ret->st_mode &= ~(mode_t)0222;
-		}
-		return r;
+		return r == -ENOENT ? -ESTALE : r;
 	}
 	return -ENOENT;
 }
 
 static void set_timeouts(const struct node *n, const struct view *v, struct tree_entry *e)
 {
-	bool ended = v && job_state_is_end(v->state);
-
 	e->entry_timeout = e->attr_timeout = 0;
 	if (n->kind == KIND_META || n->kind == KIND_JOB)
 		e->entry_timeout = TREE_FOREVER;
@@ -281,8 +269,41 @@ static void set_timeouts(const struct node *n, const struct view *v, struct tree
 		e->entry_timeout = TREE_FOREVER;
 	else if (n->kind == KIND_OUTPUT_RECORD || n->kind == KIND_TEXT_RECORD)
 		e->entry_timeout = e->attr_timeout = TREE_FOREVER;
-	else if (kinds[n->kind].results && ended)
-		e->entry_timeout = e->attr_timeout = TREE_FOREVER;
+	else if (kinds[n->kind].class == CLASS_IMMUTABLE)
+		e->attr_timeout = TREE_FOREVER;
+	else if (kinds[n->kind].results && v && job_state_is_end(v->state))
+		e->entry_timeout = e->attr_timeout = TREE_A_WHILE;
+}
+
+static void finish(const struct node *n, const struct view *v, struct tree_entry *e)
+{
+	e->node = *n;
+	e->st.st_ino = node_to_ino(n);
+	e->generation = v && kinds[n->kind].results ? v->generation : 0;
+	set_timeouts(n, v, e);
+}
+
+int tree_finish_user(const struct tree *t, const struct node *n, struct tree_entry *ret)
+{
+	ret->st.st_uid = t->uid;
+	ret->st.st_gid = t->gid;
+	if (t->read_only)
+		ret->st.st_mode &= ~(mode_t)0222;
+	finish(n, NULL, ret);
+	return 0;
+}
+
+int tree_stat_in(const struct tree *t, const struct node *n, struct job *j, const struct view *v,
+		 struct tree_entry *ret)
+{
+	int r = stat_job_file(t, n, j, v, &ret->st);
+
+	if (r < 0)
+		return r;
+	if (kinds[n->kind].class == CLASS_USER)
+		return tree_finish_user(t, n, ret);
+	finish(n, v, ret);
+	return 0;
 }
 
 int tree_stat(const struct tree *t, const struct node *n, struct tree_entry *ret)
@@ -302,15 +323,12 @@ int tree_stat(const struct tree *t, const struct node *n, struct tree_entry *ret
 		j = jobs_get(t->jobs, n->job);
 		if (!j)
 			return -ENOENT;
-		v = tree_view_for(j, n);
-		r = stat_job_file(t, n, j, v, &ret->st);
+		v = job_view(j);
+		return tree_stat_in(t, n, j, v, ret);
 	}
-	if (r < 0)
-		return r;
-	ret->node = *n;
-	ret->st.st_ino = node_to_ino(n);
-	set_timeouts(n, v, ret);
-	return 0;
+	if (r == 0)
+		finish(n, NULL, ret);
+	return r;
 }
 
 /* --- names --- */
@@ -362,16 +380,15 @@ static int lookup_in_job(struct job *j, const char *name, struct node *n)
 /* "ID.json" in output/, "ID.txt" in text/. */
 static int lookup_record(struct job *j, const struct node *dir, const char *name, struct node *n)
 {
-	CLEANUP(view_unrefp) struct view *v = tree_view_for(j, dir);
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
 	bool text = dir->kind == KIND_TEXT;
 	const char *suffix = text ? ".txt" : ".json";
 	size_t size = strlen(name), suffix_size = strlen(suffix);
 	enum results_outcome outcome;
 	uint64_t index;
 
-	if (!tree_is_generation(dir, v) || size <= suffix_size ||
-	    strcmp(name + size - suffix_size, suffix) != 0 ||
-	    !results_find(v->results, name, size - suffix_size, &index))
+	if (!v->results || size <= suffix_size || strcmp(name + size - suffix_size, suffix) != 0 ||
+	    !results_find(v->results, name, size - suffix_size, &index) || index > TREE_INDEX_MAX)
 		return -ENOENT;
 	outcome = results_outcome(v->results, index);
 	if (outcome == RESULTS_MISSING || (text && outcome != RESULTS_GOOD))
@@ -380,30 +397,35 @@ static int lookup_record(struct job *j, const struct node *dir, const char *name
 		return -ENOENT;
 	n->kind = text ? KIND_TEXT_RECORD : KIND_OUTPUT_RECORD;
 	n->index = index;
-	n->generation = dir->generation;
+	n->generation = v->generation % (1u << GENERATION_BITS);
 	return 0;
 }
 
-int tree_lookup(const struct tree *t, const struct node *dir, const char *name,
-		struct tree_entry *ret)
+static int lookup_in_root(const struct tree *t, const char *name, struct tree_entry *ret)
+{
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	struct node n = {.kind = KIND_META};
+
+	if (strcmp(name, kinds[KIND_META].name) == 0)
+		return tree_stat(t, &n, ret);
+	j = jobs_find(t->jobs, name);
+	if (!j || job_number(j) > TREE_JOB_MAX)
+		return -ENOENT;
+	n.kind = KIND_JOB;
+	n.job = job_number(j);
+	return tree_stat(t, &n, ret);
+}
+
+static int lookup(const struct tree *t, const struct node *dir, const char *name,
+		  struct tree_entry *ret)
 {
 	CLEANUP(job_unrefp) struct job *j = NULL;
 	struct node n = {.job = dir->job};
 	uint32_t number;
 	int r = 0;
 
-	if (dir->kind == KIND_ROOT) {
-		if (strcmp(name, kinds[KIND_META].name) == 0) {
-			n.kind = KIND_META;
-			return tree_stat(t, &n, ret);
-		}
-		j = jobs_find(t->jobs, name);
-		if (!j)
-			return -ENOENT;
-		n.kind = KIND_JOB;
-		n.job = job_number(j);
-		return tree_stat(t, &n, ret);
-	}
+	if (dir->kind == KIND_ROOT)
+		return lookup_in_root(t, name, ret);
 	if (dir->kind == KIND_META) {
 		n.kind = fixed_kind(KIND_META, name);
 		return n.kind == KIND_NONE ? -ENOENT : tree_stat(t, &n, ret);
@@ -425,6 +447,18 @@ int tree_lookup(const struct tree *t, const struct node *dir, const char *name,
 	return r < 0 ? r : tree_stat(t, &n, ret);
 }
 
+int tree_lookup(const struct tree *t, const struct node *dir, const char *name,
+		struct tree_entry *ret)
+{
+	int r = -ESTALE;
+
+	/* A name that is given to another file in between is looked up again: a
+	 * name that is always there must not be told to be absent. */
+	for (int i = 0; i < LOOKUP_TRIES && r == -ESTALE; i++)
+		r = lookup(t, dir, name, ret);
+	return r;
+}
+
 /* --- what rm -r leaves --- */
 
 static uint64_t visible_records(const struct view *v, enum job_records dir)
@@ -444,14 +478,26 @@ bool tree_records_are_cleared(struct job *j, enum job_records dir)
 	return job_hidden_records(j, dir) >= visible_records(v, dir);
 }
 
+/* Does a listing show anything of the user's? */
+static bool has_files(struct job *j)
+{
+	struct draft *d = job_draft(j);
+	struct draft_entry e;
+	struct stat st;
+
+	if (draft_next(d, DRAFT_TOP, 0, &e))
+		return true;
+	return !job_is_name_hidden(j, KIND_MEDIA) && draft_stat_media(d, &st) == 0;
+}
+
 bool tree_job_is_cleared(struct job *j)
 {
 	CLEANUP(view_unrefp) struct view *v = job_view(j);
 
-	if (!draft_is_empty(job_draft(j)) && !job_is_name_hidden(j, KIND_MEDIA))
+	if (has_files(j))
 		return false;
 	if (!job_state_is_end(v->state))
-		return draft_is_empty(job_draft(j));
+		return true;
 	for (int k = KIND_STATUS; k < KIND_WAIT; k++)
 		if ((!kinds[k].results || v->results) && !job_is_name_hidden(j, (unsigned)k))
 			return false;

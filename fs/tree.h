@@ -6,14 +6,15 @@
  * means, and names within directories.
  *
  * Inode numbers are arithmetic, so there is no table of inodes to keep and a
- * forget has nothing to do:
+ * forget has next to nothing to do:
  *
  *	63      42 41  36 35       30 29      0
  *	| job     | kind | generation| index  |
  *
  * job 0 is the mount's own; index is a record's index in the input, or the
  * number of a user's file; generation is that of the results, modulo 64, so
- * that a retry's results are other files to the kernel than those before.
+ * that a retry's results are other files to the kernel than those before.  What
+ * does not fit is refused or not shown, never given another's number.
  *
  * Threads: any.  Nothing here waits, and nothing touches network or store.
  */
@@ -89,6 +90,9 @@ struct node {
 	uint64_t index;
 };
 
+#define TREE_JOB_MAX   ((UINT64_C(1) << 22) - 1)
+#define TREE_INDEX_MAX ((UINT64_C(1) << 30) - 1)
+
 uint64_t node_to_ino(const struct node *n);
 struct node node_from_ino(uint64_t ino); /* KIND_NONE: no such number */
 
@@ -104,20 +108,32 @@ struct tree {
 };
 
 #define TREE_FOREVER 86400.0 /* seconds the kernel may keep what never changes */
+#define TREE_A_WHILE 1.0     /* the same, of directories a retry makes anew */
 
 /* What a lookup or a listing found. */
 struct tree_entry {
 	struct node node;
 	struct stat st;
+	uint64_t generation;		    /* tells two uses of one inode number apart */
 	double entry_timeout, attr_timeout; /* seconds */
 };
 
-/* -ENOENT, -ENOTDIR. */
+/* -ENOENT, -ENOTDIR; -ESTALE: the name meant another file each time. */
 MUST_CHECK int tree_lookup(const struct tree *t, const struct node *dir, const char *name,
 			   struct tree_entry *ret);
 
-/* Attributes of a node that was looked up.  -ENOENT: it is gone. */
+/* Attributes of a node that was looked up.  -ENOENT: its job is gone; -ESTALE:
+ * the name means another file by now, so that the kernel is to look it up again
+ * (what is open still has attributes: fs/opened.h). */
 MUST_CHECK int tree_stat(const struct tree *t, const struct node *n, struct tree_entry *ret);
+
+/* The same of a node of a job as that view has it. */
+MUST_CHECK int tree_stat_in(const struct tree *t, const struct node *n, struct job *j,
+			    const struct view *v, struct tree_entry *ret);
+
+/* Makes what fstat(2) said of a user's local file, in ret->st, what is shown.
+ * Always 0. */
+MUST_CHECK int tree_finish_user(const struct tree *t, const struct node *n, struct tree_entry *ret);
 
 /* A listing: holds what it lists (a view, a generation) until it is closed, so
  * that cookies stay true while jobs go on. */
@@ -142,10 +158,6 @@ bool tree_dir_next(struct tree_dir *d, uint64_t cookie, struct tree_name *ret);
 /* May attributes of its entries be pushed to the kernel (readdirplus)?  Not of
  * directories so large that the kernel's memory would notice. */
 bool tree_dir_wants_attributes(const struct tree_dir *d);
-
-/* The view a node belongs to: the newest, or of results that somebody still
- * has open an earlier one.  A reference. */
-struct view *tree_view_for(struct job *j, const struct node *n);
 
 /* Are the results in v the generation the node is of? */
 bool tree_is_generation(const struct node *n, const struct view *v);

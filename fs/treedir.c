@@ -28,7 +28,6 @@ struct tree_dir {
 	struct node node;
 	struct job *job;   /* a reference, or NULL */
 	struct view *view; /* a reference, or NULL */
-	bool held;	   /* in the job */
 };
 
 int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir **ret)
@@ -48,12 +47,7 @@ int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir 
 			free(d);
 			return -ENOENT;
 		}
-		d->view = tree_view_for(d->job, dir);
-		if (job_hold_view(d->job, d->view) < 0) {
-			tree_dir_close(d);
-			return -ENOMEM;
-		}
-		d->held = true;
+		d->view = job_view(d->job);
 	}
 	*ret = d;
 	return 0;
@@ -61,8 +55,6 @@ int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir 
 
 void tree_dir_close(struct tree_dir *d)
 {
-	if (d->held)
-		job_unhold_view(d->job, d->view);
 	view_unref(d->view);
 	job_unref(d->job);
 	free(d);
@@ -95,6 +87,10 @@ static bool next_in_root(struct tree_dir *d, uint64_t cookie, struct tree_name *
 	j = jobs_next(d->tree->jobs, cookie - 3);
 	if (!j)
 		return false;
+	if (job_number(j) > TREE_JOB_MAX) {
+		job_unref(j);
+		return false;
+	}
 	v = job_view(j);
 	set_entry(d, ret, KIND_JOB, v->name, 0, 3 + job_number(j));
 	ret->node.job = job_number(j);
@@ -150,6 +146,8 @@ static bool next_record(struct tree_dir *d, uint64_t cookie, struct tree_name *r
 	const struct results *res = d->view->results;
 	uint64_t count = res ? results_count(res) : 0;
 
+	if (count > TREE_INDEX_MAX + 1)
+		count = TREE_INDEX_MAX + 1;
 	for (uint64_t i = cookie - 2; i < count; i++) {
 		enum results_outcome o = results_outcome(res, i);
 		const char *name;

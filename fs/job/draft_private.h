@@ -26,6 +26,8 @@ struct draft_file {
 	uint64_t version;	  /* of the content */
 	struct input *check;	  /* owned; DRAFT_ROLE_INPUT only, NULL until needed */
 	char fault[ERR_TEXT_MAX]; /* why the last write was refused; or empty */
+	int torn;		  /* -errno of a write that failed (a full disk); or 0 */
+	uint64_t torn_offset;	  /* where: until it is written again, bytes are missing */
 };
 
 struct draft_handle {
@@ -69,6 +71,9 @@ enum draft_role draft_role_of(enum draft_dir dir, const char *name);
  * also what comes after the last newline is judged. */
 int draft_judge(struct draft *d, enum draft_role role, const char *text, size_t size, bool whole,
 		struct err *e);
+
+/* The words for a file of which a write failed. */
+void draft_describe_torn(const char *name, int torn, struct err *e);
 
 /* Reads a small file whole.  -EFBIG above KV_TEXT_MAX. */
 int draft_read_small(int fd, struct buf *out);

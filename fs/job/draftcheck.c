@@ -75,11 +75,15 @@ static bool small_file_is_good(struct draft *d, struct draft_file *f, struct buf
 	pthread_mutex_lock(&f->mutex);
 	if (f->fault[0])
 		snprintf(e.text, sizeof(e.text), "%s", f->fault);
+	else if (f->torn)
+		draft_describe_torn(f->name, f->torn, &e);
 	pthread_mutex_unlock(&f->mutex);
 	if (e.text[0]) {
 		buf_addf(error, "%s\n", e.text);
 		return false;
 	}
+	if (f->writers > 0)
+		return true; /* so far, and a part of a word is no fault */
 	fd = open_file_locked(d, f);
 	r = fd < 0 ? fd : draft_read_small(fd, &text);
 	if (r == 0)
@@ -103,19 +107,27 @@ static bool has_content_locked(struct draft *d, const struct draft_file *f)
 static int check_input(struct draft *d, struct draft_file *f, int fd, struct draft_summary *ret,
 		       struct buf *error, bool *ret_good, struct err *e)
 {
+	struct err torn = ERR_INIT;
+	struct stat st;
 	int r = bring_up_to_date(d, f, fd, e);
 
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&f->mutex);
-	if (f->check) {
-		*ret_good = input_is_valid(f->check);
+	if (fstat(fd, &st) < 0 || !f->check || !input_is_current(f->check, (uint64_t)st.st_size)) {
+		r = -ECANCELED; /* written to again */
+	} else {
+		*ret_good = input_is_valid(f->check) && !f->torn;
+		if (f->torn) {
+			draft_describe_torn("input.jsonl", f->torn, &torn);
+			buf_addf(error, "%s\n", torn.text);
+		}
 		input_describe_faults(f->check, error);
 		ret->record_count = input_record_count(f->check);
 		ret->input_size_bytes = input_size_bytes(f->check);
 	}
 	pthread_mutex_unlock(&f->mutex);
-	return 0;
+	return r;
 }
 
 int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, struct err *e)
@@ -149,7 +161,9 @@ int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, s
 	pthread_mutex_unlock(&d->mutex);
 
 	if (input) {
-		if (fd >= 0)
+		if (fd < 0)
+			r = err_errno(e, fd, "cannot read input.jsonl");
+		else
 			r = check_input(d, input, fd, ret, error, &input_good, e);
 		pthread_mutex_lock(&d->mutex);
 		draft_file_unref_locked(input);

@@ -63,14 +63,15 @@ int draft_create(struct draft *d, enum draft_dir dir, const char *name, int flag
 		r = -ENOENT;
 	if (r == 0) {
 		fd = openat(d->fds[dir], name, local_flags(flags) | O_CREAT | O_EXCL, 0600);
-		r = fd < 0 || fchmod(fd, 0644) < 0 ? -errno : 0; /* what is shown */
+		r = fd < 0 ? -errno : 0;
 	}
 	if (r == 0) {
-		f = draft_add_locked(d, dir, name);
+		r = fchmod(fd, 0644) < 0 ? -errno : 0; /* what is shown */
+		f = r == 0 ? draft_add_locked(d, dir, name) : NULL;
 		if (!f) {
 			close(fd);
 			ignore_error(unlinkat(d->fds[dir], name, 0));
-			r = -ENOSPC;
+			r = r < 0 ? r : -ENOSPC;
 		}
 	}
 	if (r == 0) {
@@ -261,6 +262,24 @@ static struct input *check_of_locked(struct draft_file *f, const char *scratch_d
 	return f->check;
 }
 
+void draft_describe_torn(const char *name, int torn, struct err *e)
+{
+	err_errno(e, torn, "%s: not whole, as a write of it failed; write it again", name);
+}
+
+/* The content is another, whether all of it arrived or not. */
+static void wrote_locked(struct draft_file *f, uint64_t offset, int r)
+{
+	f->dirty = true;
+	f->version++;
+	if (r < 0 && (!f->torn || offset < f->torn_offset)) {
+		f->torn = r;
+		f->torn_offset = offset;
+	} else if (r == 0 && f->torn && offset <= f->torn_offset) {
+		f->torn = 0;
+	}
+}
+
 int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t offset,
 		bool from_cache)
 {
@@ -282,17 +301,17 @@ int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t
 		r = judge_write_locked(h, role, bytes, size, offset);
 		refused = r < 0;
 	}
-	if (r == 0)
-		r = put_all(h->fd, bytes, size, offset);
 	if (r == 0) {
-		f->dirty = true;
-		f->version++;
-		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir))
+		r = put_all(h->fd, bytes, size, offset);
+		wrote_locked(f, offset, r);
+		if (role == DRAFT_ROLE_INPUT)
+			ignore_error(!check_of_locked(f, h->draft->scratch_dir));
+		/* Whatever its role was a moment ago: a check must hear of it.  How
+		 * much of a failed write arrived is not known. */
+		if (f->check && r == 0)
 			input_written(f->check, offset, bytes, size);
-	} else if (f->check) {
-		/* How much of it arrived is not known: read it again at commit. */
-		input_truncated(f->check, UINT64_MAX);
-		f->version++;
+		else if (f->check)
+			input_truncated(f->check, UINT64_MAX);
 	}
 	pthread_mutex_unlock(&f->mutex);
 	if (refused) {
@@ -320,6 +339,8 @@ int draft_handle_truncate(struct draft_handle *h, uint64_t size)
 		f->dirty = true;
 		f->version++;
 		f->fault[0] = '\0';
+		if (size <= f->torn_offset)
+			f->torn = 0;
 		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir)) {
 			if (size == 0)
 				input_reset(f->check);
@@ -375,7 +396,9 @@ int draft_flush(struct draft_handle *h)
 		return 0;
 	role = role_now(h, &may);
 	pthread_mutex_lock(&f->mutex);
-	if (f->dirty || f->fault[0]) {
+	if (f->torn && role != DRAFT_ROLE_SCRATCH) {
+		r = -EINVAL;
+	} else if (f->dirty || f->fault[0]) {
 		if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG)
 			r = flush_small_locked(h, role);
 		else if (role == DRAFT_ROLE_INPUT)
@@ -400,7 +423,7 @@ int draft_flush_slow(struct draft_handle *h)
 	pthread_mutex_unlock(&f->mutex);
 	r = input_new(h->draft->scratch_dir, &fresh, &e);
 	if (r == 0) {
-		r = input_rescan(fresh, h->fd, NULL, &e);
+		r = input_rescan(fresh, h->fd, &h->draft->cancel, &e);
 		if (r == 0 && input_has_fault(fresh))
 			r = -EINVAL;
 		pthread_mutex_lock(&f->mutex);
@@ -420,7 +443,10 @@ int draft_flush_slow(struct draft_handle *h)
 
 int draft_sync(struct draft_handle *h)
 {
-	if (fsync(h->fd) < 0)
+	const struct draft *d = h->draft;
+
+	/* The name as well: the file may be new. */
+	if (fsync(h->fd) < 0 || fsync(d->fds[DRAFT_TOP]) < 0)
 		return -errno;
 	return draft_flush(h);
 }

@@ -171,6 +171,17 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 /* --- removing --- */
 
+/* While a job is active its `rm -r` must lose nothing: what was there when it
+ * was submitted stays.  What has changed since is an editor's scratch file. */
+static int may_unlink_file(struct job *j, const struct tree_entry *e)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+	int64_t changed_ns =
+		(int64_t)e->st.st_ctim.tv_sec * NS_PER_S + (int64_t)e->st.st_ctim.tv_nsec;
+
+	return changed_ns > v->submitted_ns ? 0 : job_may_unlink(j);
+}
+
 /* Of an ended job a name is hidden until the directory goes, of a draft it is
  * deleted, and of an active job nothing is. */
 static int unlink_node(const struct tree *t, const struct node *dir, const char *name)
@@ -187,8 +198,12 @@ static int unlink_node(const struct tree *t, const struct node *dir, const char 
 	j = jobs_get(t->jobs, dir->job);
 	if (!j)
 		return -ENOENT;
-	if (e.node.kind == KIND_FILE)
-		return draft_unlink(job_draft(j), ops_draft_dir(dir), name, job_hide_until(j));
+	if (e.node.kind == KIND_FILE) {
+		r = may_unlink_file(j, &e);
+		return r < 0 ? r
+			     : draft_unlink(job_draft(j), ops_draft_dir(dir), name,
+					    job_hide_until(j));
+	}
 	if (kind_info(e.node.kind)->class == CLASS_DIRECTORY)
 		return -EISDIR;
 	r = job_may_unlink(j);

@@ -159,6 +159,25 @@ def test_an_ended_job_with_a_scratch_file_is_not_removed(mount, name):
     assert (job / "scratch").read_text() == "mine"
 
 
+def test_rm_r_of_an_active_job_removes_nothing(mount, name):
+    """What was there when it was submitted stays; an editor's own may come and go."""
+    job = mount.job(name)
+    (job / "media").mkdir()
+    (job / "media" / "picture").write_text("x")
+    (job / "notes").write_text("mine")
+    job.fill(records(20), "builtin.slow", "delay_ms = 200\n")
+    job.wait_state("InProgress")
+    before = sorted(sh(f"find {job}", check=0).stdout.split())
+    done = sh(f"rm -r {job}")
+    assert done.returncode == 1 and "busy" in done.stderr
+    assert sorted(sh(f"find {job}", check=0).stdout.split()) == before
+    (job / ".input.jsonl.swp").write_text("x")
+    os.unlink(job / ".input.jsonl.swp")
+    job.ctl("stop")
+    job.wait_end()
+    sh(f"rm -r {job}", check=0)
+
+
 def test_who_sees_the_end_of_a_retry_sees_its_results(new_mount):
     """By path, though the kernel had the last ones in its caches a moment before."""
     mount = new_mount({"poll": "0.01"}).start()

@@ -18,7 +18,7 @@
 #define CTL_WRITE_MAX	 4096
 
 /* The commands in these bytes.  -EINVAL: a word that is none, or too many; the
- * job's log says which. */
+ * job's log says which.  -EFBIG: over CTL_WRITE_MAX. */
 struct ctl_commands {
 	enum command commands[CTL_COMMANDS_MAX];
 	size_t count;

@@ -55,7 +55,7 @@ static void set_open_flags(const struct file *f, struct fuse_file_info *fi)
 	int mode = fi->flags & O_ACCMODE;
 
 	fi->fh = (uint64_t)(uintptr_t)f;
-	fi->noflush = mode == O_RDONLY;
+	fi->noflush = !is_writing(fi->flags);
 	switch (f->class) {
 	case CLASS_CHANGING:
 	case CLASS_GROWING:

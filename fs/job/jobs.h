@@ -10,8 +10,10 @@
  *
  * Threads: a scheduler that only decides who is due, and a pool whose threads
  * check out one job each; only who has a job checked out changes its record.
- * Lock ranks: registry -> job -> draft -> file -> wake-up -> log; none is held across
- * disk, network, a hook or a callback, but for the draft's own metadata calls.
+ * Lock ranks: names -> wishes -> registry -> job -> draft -> file -> wake-up -> log; none
+ * is held across disk, network, a hook or a callback, but for the draft's own
+ * metadata calls, and for names (of the list) and wishes (of a job), which are
+ * held while the store writes: only pool threads take them.
  *
  * Requests with a callback answer later, on a pool thread, exactly once, also
  * when they fail at once; the rest never waits.

@@ -224,6 +224,19 @@ static int open_generation(struct job *j, struct err *e)
 	return r < 0 ? r : results_open(dir, &j->results, e);
 }
 
+void finish_reopen(struct job *j)
+{
+	struct err e = ERR_INIT;
+
+	/* What is missing or damaged is made again when the job is served. */
+	if (j->row.generation == 0 || open_generation(j, &e) < 0)
+		return;
+	if (j->row.phase == PHASE_ENDED)
+		show_end(j);
+	else
+		job_publish(j, j->view->state, "");
+}
+
 int finish_restore(struct job *j, struct err *e)
 {
 	struct collect_summary sum;

@@ -44,13 +44,6 @@ static void job_free(struct job *j)
 	if (!j)
 		return;
 	view_unref(j->view);
-	while (j->held) {
-		struct held *h = j->held;
-
-		j->held = h->next;
-		view_unref(h->view);
-		free(h);
-	}
 	draft_free(j->draft);
 	fd_closep(&j->log_fd);
 	watches_free(j->watches, j->watch_count);

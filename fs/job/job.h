@@ -40,13 +40,6 @@ uint64_t job_number(const struct job *j);
 /* The newest view; the caller drops it: view_unref(). */
 struct view *job_view(struct job *j);
 
-/* A view whose results somebody has open: while held, job_held_view() finds it
- * by its generation modulo 64, so that an open file of an earlier generation
- * still has attributes.  Each hold wants its unhold.  -ENOMEM. */
-MUST_CHECK int job_hold_view(struct job *j, struct view *v);
-void job_unhold_view(struct job *j, const struct view *v);
-struct view *job_held_view(struct job *j, unsigned generation); /* a reference, or NULL */
-
 /* Is there nothing for a `wait` to wait for: has the job ended, or is it
  * Invalid or Held, and nothing is on its way that may change that?  If not, ask
  * again after JOBS_STATE, JOBS_IDLE or JOBS_GONE. */

@@ -144,10 +144,15 @@ int jobs_new(const struct jobs_options *o, struct jobs **ret, struct err *e)
 
 int jobs_start(struct jobs *en, struct err *e)
 {
+	struct job *j;
 	int r = pool_new(POOL_THREADS, &en->pool, e);
 
 	if (r == 0)
 		r = pool_new(QUICK_THREADS, &en->quick, e);
+	for (uint64_t after = 0; r == 0 && (j = jobs_next(en, after)); job_unref(j)) {
+		after = j->number;
+		finish_reopen(j);
+	}
 	return r < 0 ? r : sched_start(en, e);
 }
 

@@ -31,7 +31,9 @@
 #include "fs/job/job.h"
 #include "fs/job/machine.h"
 
-#define JOBS_JOBS_MAX 100000
+/* An ended job's results are up to eight mappings, and the kernel allows a
+ * process 65530 (vm.max_map_count). */
+#define JOBS_JOBS_MAX 8000
 
 struct jobs;
 

@@ -56,13 +56,6 @@ struct tombs {
 	uint64_t record_count[JOB_RECORDS_COUNT];
 };
 
-/* Results that somebody has open. */
-struct held {
-	struct view *view; /* a reference */
-	unsigned count;
-	struct held *next;
-};
-
 struct job {
 	struct jobs *jobs; /* borrowed: outlives its jobs */
 	uint64_t number;
@@ -89,7 +82,6 @@ struct job {
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;
 	struct tombs tombs;
-	struct held *held;
 	struct request *asked; /* commands to be answered after the next step */
 
 	/* Of the thread that has it checked out: */
@@ -131,6 +123,9 @@ MUST_CHECK int submit_run(struct job *j, struct err *e); /* creates parts, watch
 MUST_CHECK int finish_collect(struct job *j, struct err *e);
 MUST_CHECK int finish_ended(struct job *j, struct err *e);
 /* The results that could be read before this attempt: what a retry is made of. */
+/* Before any thread: results that are on disk are shown from the first moment
+ * of a mount, and with them the end. */
+void finish_reopen(struct job *j);
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
 /* parts.c */

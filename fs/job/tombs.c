@@ -1,73 +1,12 @@
 /*
- * What is kept beside a job's record for those who use its directory: results
- * of earlier generations that somebody still has open, and the tombstones of
- * an `rm -r` that has not come to its rmdir yet.  All under the job's mutex.
+ * The tombstones of an `rm -r` that has not come to its rmdir yet: names that
+ * are hidden for a while, and come back.  All under the job's mutex.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "fs/job/jobs_private.h"
-
-/* --- results somebody has open --- */
-
-static struct held **find_held_locked(struct job *j, const struct view *v)
-{
-	struct held **at = &j->held;
-
-	while (*at && (*at)->view->generation != v->generation)
-		at = &(*at)->next;
-	return at;
-}
-
-int job_hold_view(struct job *j, struct view *v)
-{
-	struct held **at, *h;
-	int r = 0;
-
-	pthread_mutex_lock(&j->mutex);
-	at = find_held_locked(j, v);
-	if (*at) {
-		(*at)->count++;
-	} else if ((h = malloc(sizeof(*h)))) {
-		*h = (struct held){.view = view_ref(v), .count = 1, .next = j->held};
-		j->held = h;
-	} else {
-		r = -ENOMEM;
-	}
-	pthread_mutex_unlock(&j->mutex);
-	return r;
-}
-
-void job_unhold_view(struct job *j, const struct view *v)
-{
-	struct held **at, *h = NULL;
-
-	pthread_mutex_lock(&j->mutex);
-	at = find_held_locked(j, v);
-	if (*at && --(*at)->count == 0) {
-		h = *at;
-		*at = h->next;
-	}
-	pthread_mutex_unlock(&j->mutex);
-	if (h)
-		view_unref(h->view);
-	free(h);
-}
-
-struct view *job_held_view(struct job *j, unsigned generation)
-{
-	struct view *v = NULL;
-
-	pthread_mutex_lock(&j->mutex);
-	for (const struct held *h = j->held; h && !v; h = h->next)
-		if (h->view->generation % 64 == generation)
-			v = view_ref(h->view);
-	pthread_mutex_unlock(&j->mutex);
-	return v;
-}
-
-/* --- tombstones --- */
 
 /* Forgets tombs whose time is over. */
 static struct tombs *tombs_locked(struct job *j)

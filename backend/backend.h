@@ -24,6 +24,7 @@
 #include "fs/base/err.h"
 #include "fs/base/kv.h"
 #include "fs/base/macros.h"
+#include "fs/base/price.h"
 #include "fs/base/state.h"
 
 #define BACKEND_TOKEN_MAX 64
@@ -45,6 +46,7 @@ struct backend_part {
 	const char *media_path;	 /* absolute; NULL if the job has no media/ */
 	uint64_t record_count;
 	unsigned attempt; /* from 1: of the job, for engines that treat a retry differently */
+	int64_t asked_ns; /* wall: create was first sent then, and its answer is not known; 0: never */
 };
 
 /* Files of result lines (backend/envelope.h), in any order. */
@@ -52,6 +54,24 @@ struct backend_part {
 struct backend_files {
 	char *paths[BACKEND_FILES_MAX]; /* owned */
 	size_t count;
+	bool has_tokens; /* the provider told the sum, which answers may lack */
+	struct tokens tokens;
+};
+
+/* A job the source has, whoever made it.  Strings are borrowed, NULL if absent. */
+struct backend_job {
+	const char *remote, *name, *model, *token;
+	struct part_status status;
+	int64_t submitted_ns, ended_ns; /* wall; 0: not told */
+};
+
+typedef void backend_found(void *ctx, const struct backend_job *j);
+
+/* What is known of an input before it is sent. */
+struct backend_input_check {
+	struct buf *faults, *warnings; /* a line each, the caller's */
+	bool has_estimate;
+	struct tokens estimate; /* at most these, roughly */
 };
 
 void backend_files_release(struct backend_files *f);
@@ -63,9 +83,20 @@ struct backend {
 struct backend_ops {
 	const char *kind; /* "local" */
 
+	/* How often running parts are worth asking about: after a change, at
+	 * most (-o poll overrides it), and with nothing but jobs made elsewhere. */
+	int64_t poll_first_ns, poll_max_ns, poll_idle_ns;
+
 	/* Waits for calls under way and stops what runs; what was journalled
 	 * goes on at the next open. */
 	void (*close)(struct backend *b);
+
+	/* The mount is ending: calls under way, and later ones, return soon with
+	 * -ECANCELED.  NULL: none takes long. */
+	void (*cancel)(struct backend *b);
+
+	/* Does poll tell of jobs made elsewhere?  NULL: it does not. */
+	bool (*lists_jobs)(struct backend *b);
 
 	void (*limits)(struct backend *b, const char *model, struct backend_limits *ret);
 
@@ -77,19 +108,32 @@ struct backend_ops {
 	MUST_CHECK int (*check_config)(struct backend *b, const char *key, const char *value,
 				       struct err *e);
 
-	/* Brings the input to where the provider can read it.  Repeatable. */
+	/* Looks at every record of the user's input before anything is sent:
+	 * what the model is known to refuse.  NULL: nothing is known. */
+	MUST_CHECK int (*check_input)(struct backend *b, const struct backend_part *p,
+				      struct backend_input_check *ret, struct err *e);
+
+	/* Brings the input to where the provider can read it.  Repeatable; what
+	 * a crash cut short is gone on with.  -EINVAL: refused. */
 	MUST_CHECK int (*put_input)(struct backend *b, const struct backend_part *p, struct err *e);
 
 	/* Asks for the part to be run.  The same token never makes a second
-	 * one.  *ret_remote: the provider's name for it, the caller's to free.
-	 * -EINVAL: refused, with the provider's words and the cure. */
+	 * one: with asked_ns it is looked for first, and asked for again only if
+	 * it is certainly not there.  *ret_remote: the provider's name for it,
+	 * the caller's to free.
+	 * -EINVAL: refused, with the provider's words and the cure.  -EBUSY: not
+	 * created, as if never asked; later (a quota, no connection).  -EAGAIN
+	 * and all else: it may exist. */
 	MUST_CHECK int (*create)(struct backend *b, const struct backend_part *p, char **ret_remote,
 				 struct err *e);
 
 	/* How are these parts?  results[i] is for remotes[i]; one whose answer
-	 * did not come keeps what the caller put there. */
+	 * did not come keeps what the caller put there.  found, if given, is told
+	 * of every job met on the way, these and others; the first poll meets all
+	 * there are, later ones at least those that are new or have changed. */
 	MUST_CHECK int (*poll)(struct backend *b, const char *const *remotes,
-			       struct part_status *results, size_t count, struct err *e);
+			       struct part_status *results, size_t count, backend_found *found,
+			       void *ctx, struct err *e);
 
 	/* Asks it to end early; ended parts and unknown ones answer 0. */
 	MUST_CHECK int (*stop)(struct backend *b, const char *remote, struct err *e);
@@ -99,8 +143,29 @@ struct backend_ops {
 	MUST_CHECK int (*fetch)(struct backend *b, const char *remote, const char *dir,
 				struct backend_files *ret, struct err *e);
 
+	/* The records of a job made elsewhere, into a new file at path.  NULL:
+	 * there are none such.  -ENOENT, -EACCES: they cannot be had. */
+	MUST_CHECK int (*fetch_input)(struct backend *b, const char *remote, const char *path,
+				      struct err *e);
+
 	/* Deletes what this machine holds for the part.  Repeatable. */
 	MUST_CHECK int (*forget)(struct backend *b, const char *remote, struct err *e);
+
+	/* Deletes what the provider's storage holds of a part that has ended or
+	 * was never created: what we put there, and its results.  remote may be
+	 * NULL; p then says what was put.  Repeatable.  NULL: it holds nothing. */
+	MUST_CHECK int (*purge)(struct backend *b, const struct backend_part *p, const char *remote,
+				struct err *e);
+
+	/* Members for status.json, "\"console\":\"https://...\"", comma-separated, of a
+	 * part with that remote (or NULL) and model.  Memory only.  NULL: none. */
+	void (*describe)(struct backend *b, const char *remote, const char *model, struct buf *out);
+
+	/* False: not known.  Memory only.  NULL: nothing costs money. */
+	bool (*price)(struct backend *b, const char *model, struct price *ret);
+
+	/* Counters for .batchfs/metrics, "name value" a line.  NULL: none. */
+	void (*metrics)(struct backend *b, struct buf *out);
 
 	/* A line a model for .batchfs/models: "builtin.echo\tbuiltin\t...". */
 	void (*models)(struct backend *b, struct buf *out);

@@ -322,10 +322,12 @@ static void gone(struct part_status *s)
 }
 
 static int local_poll(struct backend *b, const char *const *remotes, struct part_status *results,
-		      size_t count, struct err *e)
+		      size_t count, backend_found *found, void *ctx, struct err *e)
 {
 	struct local *l = of(b);
 
+	(void)found; /* there are no others */
+	(void)ctx;
 	(void)e;
 	pthread_mutex_lock(&l->mutex);
 	for (size_t i = 0; i < count; i++) {
@@ -428,6 +430,8 @@ static void local_models(struct backend *b, struct buf *out)
 
 static const struct backend_ops ops = {
 	.kind = "local",
+	.poll_first_ns = 30 * NS_PER_MS,
+	.poll_max_ns = NS_PER_S,
 	.close = local_close,
 	.limits = local_limits,
 	.check_model = local_check_model,

@@ -256,7 +256,8 @@ void track_poll(void *jobs)
 	pthread_mutex_unlock(&en->mutex);
 	round_collect(en, &r);
 	if (r.count > 0)
-		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count, &e);
+		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count, NULL,
+				      NULL, &e);
 	if (failed < 0)
 		log_warning("track", "%s", e.text);
 	for (size_t i = 0; i < r.count; i++) {

@@ -69,7 +69,8 @@ static void remember_message(struct run *r)
 static int follow(struct run *r, const char *remote, struct err *e)
 {
 	for (;;) {
-		int result = r->backend->ops->poll(r->backend, &remote, &r->status, 1, e);
+		int result =
+			r->backend->ops->poll(r->backend, &remote, &r->status, 1, NULL, NULL, e);
 
 		if (result < 0)
 			return result;

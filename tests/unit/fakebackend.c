@@ -215,9 +215,12 @@ static void advance_locked(struct fakebackend *f, struct fakepart *p)
 }
 
 static int op_poll(struct backend *b, const char *const *remotes, struct part_status *results,
-		   size_t count, struct err *e)
+		   size_t count, backend_found *found, void *ctx, struct err *e)
 {
 	struct fakebackend *f = enter(b, "poll");
+
+	(void)found;
+	(void)ctx;
 
 	if (spend(&f->poll_again))
 		return again("poll", e);

@@ -113,7 +113,7 @@ static inline struct part_status status_of(struct bench *t)
 	struct part_status s = {.raw = ""};
 	const char *remote = t->part.token;
 
-	assert_int_equal(t->b->ops->poll(t->b, &remote, &s, 1, NULL), 0);
+	assert_int_equal(t->b->ops->poll(t->b, &remote, &s, 1, NULL, NULL, NULL), 0);
 	return s;
 }
 

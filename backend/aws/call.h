@@ -1,0 +1,130 @@
+#ifndef BACKEND_AWS_CALL_H
+#define BACKEND_AWS_CALL_H
+
+/*
+ * Signed calls to AWS services: signing, retries, renewal of credentials,
+ * correction of our clock.  Above it are the services (s3.h, control.h).
+ *
+ * Retries as the SDKs' standard mode: 3 attempts in all (AWS_MAX_ATTEMPTS),
+ * full jitter up to 2^n and 20 s, a server's wish honoured, and a bucket of
+ * 500 tokens for the whole mount, so that a broken network is not hammered.
+ * What may have been acted on is repeated only if the request says that it may.
+ *
+ * Threads: any; calls block.  Errors: 0 or -errno as errmap_errno() has it;
+ * -ECANCELED once aws_cancel() was called.  *e: what was asked, of whom, what
+ * it said, and the request id; never a secret.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/aws/awsconfig.h"
+#include "backend/aws/creds.h"
+#include "backend/aws/errmap.h"
+#include "backend/aws/wire.h"
+#include "fs/base/clock.h"
+#include "fs/base/err.h"
+#include "fs/base/macros.h"
+
+struct aws;
+
+/* config is taken over; clock borrowed until aws_close(). */
+MUST_CHECK int aws_open(struct awsconfig *config, struct clock *clock, struct aws **ret,
+			struct err *e);
+void aws_close(struct aws *a); /* NULL is fine; no call may be under way */
+
+/* Ends calls and pauses under way, and all later ones, with -ECANCELED. */
+void aws_cancel(struct aws *a);
+
+/* Borrowed until aws_close(). */
+const struct awsconfig *aws_config(const struct aws *a);
+struct creds_chain *aws_creds(struct aws *a);
+struct wire *aws_wire(struct aws *a);
+struct clock *aws_clock(const struct aws *a);
+
+/* What was asked so far, for metrics and benchmarks. */
+struct aws_counts {
+	uint64_t requests, retries, throttled;
+	uint64_t sent_bytes, received_bytes; /* of bodies */
+};
+struct aws_counts aws_counts(const struct aws *a);
+
+enum aws_auth {
+	AWS_AUTH_SIGV4,	 /* the path encoded twice */
+	AWS_AUTH_S3,	 /* the path as sent, x-amz-content-sha256 */
+	AWS_AUTH_BEARER, /* a Bedrock API key if there is one, else as SIGV4 */
+	AWS_AUTH_NONE,
+};
+
+#define AWS_HEADERS_MAX 16
+struct aws_header {
+	const char *name, *value;
+};
+
+/* All strings are borrowed until the call has returned, or its done() has. */
+struct aws_request {
+	const char *method;
+	const char *service;			    /* to sign for: "bedrock" */
+	const char *region;			    /* to sign for */
+	const char *origin;			    /* endpoint.h: "https://host[:port][/base]" */
+	const char *path;			    /* percent-encoded, begins with '/' */
+	const char *query;			    /* percent-encoded, without '?'; or NULL */
+	struct aws_header headers[AWS_HEADERS_MAX]; /* up to the first without a name */
+	const void *body;
+	size_t body_size;
+	const char *payload_hash; /* NULL: SHA-256 of the body */
+	enum aws_auth auth;
+	bool once;	   /* not to be repeated if it may have been acted on */
+	bool may_lie;	   /* S3: a 200 may hold an <Error> */
+	size_t answer_max; /* 0: HTTP_ANSWER_MAX */
+	long timeout_ms;   /* of one attempt; 0: 60 s and a second per 256 KiB of body */
+	unsigned attempts; /* 0: as configured */
+};
+
+#define AWS_TEXT_MAX 256
+
+struct aws_answer {
+	long status;
+	struct errmap error; /* class ERRMAP_OK, or what went wrong last */
+	bool maybe_done;     /* failed, and yet it may have been acted on */
+	const char *body;    /* aws_run(): owned by the answer; aws_batch: until done() returns */
+	size_t body_size;
+	char request_id[AWS_TEXT_MAX];
+	char etag[AWS_TEXT_MAX];	  /* as sent, with its quotes; or empty */
+	char content_range[AWS_TEXT_MAX]; /* or empty */
+	char bucket_region[64];		  /* x-amz-bucket-region, or empty */
+	char checksum_crc32[32];	  /* x-amz-checksum-crc32, or empty */
+	int64_t content_length;		  /* of HEAD too; -1: not told */
+	struct buf owned_;
+};
+
+#define AWS_ANSWER_INIT                                                                            \
+	{                                                                                          \
+		.content_length = -1, .owned_ = BUF_INIT(0)                                        \
+	}
+
+void aws_answer_release(struct aws_answer *a);
+
+/* One call.  *ret is filled on failure too (error, status), and the caller's
+ * to release either way. */
+MUST_CHECK int aws_run(struct aws *a, const struct aws_request *q, struct aws_answer *ret,
+		       struct err *e);
+
+/*
+ * Many calls from one thread, some at once.  next() is asked for another
+ * request as long as it returns 1 (0: no more, -errno: give up); done() takes
+ * each answer, in any order; r and e are what aws_run() would have given.
+ * Returns 0, or the first negative value of next() or done(); what is under
+ * way then is cancelled.  A throttled answer halves how many go at once.
+ */
+struct aws_batch {
+	unsigned parallel; /* at most WIRE_CALLS_MAX */
+	int (*next)(void *ctx, struct aws_request *ret, void **ret_tag, struct err *e);
+	int (*done)(void *ctx, void *tag, int r, const struct aws_answer *answer, struct err *e);
+	void *ctx;
+};
+
+MUST_CHECK int aws_run_batch(struct aws *a, const struct aws_batch *b, struct err *e);
+
+#endif

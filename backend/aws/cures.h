@@ -1,0 +1,31 @@
+#ifndef BACKEND_AWS_CURES_H
+#define BACKEND_AWS_CURES_H
+
+/*
+ * The provider's words, why it says so, and what to do: the table of failures
+ * that users of batch inference meet.
+ *
+ *	"Batch job ARN contains less records (3) than the required minimum of: 100"
+ *	-> the model takes no job under 100 records; add records, or ...
+ *
+ * Matched on the stable part of the text.  Pure.  Threads: any.
+ */
+
+#include "fs/base/buf.h"
+
+/* What the words are about, as far as it is known; NULL where it is not. */
+struct cures_context {
+	const char *model, *region, *role, *bucket, *caller;
+};
+
+/* Appends "WORDS; CAUSE: CURE" on one line, or WORDS alone if they are not
+ * known.  code: "ValidationException", or NULL. */
+void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c);
+
+/* The number of rows, and a row's example, for the manual's table and tests. */
+struct cures_row {
+	const char *match, *cause, *cure;
+};
+const struct cures_row *cures_rows(size_t *ret_count);
+
+#endif

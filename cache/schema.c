@@ -62,6 +62,24 @@ const char *const schema_steps[] = {
 	"	ended_ns         INTEGER NOT NULL,\n"
 	"	PRIMARY KEY (job, attempt, seq)\n"
 	") STRICT, WITHOUT ROWID;\n",
+	/* 2: sources that are elsewhere.  A part's name and the moment its create
+	 * call first left are what a lost answer is looked for by; what was
+	 * forgotten here must not come back from the provider's list. */
+	"ALTER TABLE job ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0\n"
+	"	CHECK (elsewhere IN (0, 1));\n"
+	"ALTER TABLE job ADD COLUMN fetch_wanted INTEGER NOT NULL DEFAULT 0\n"
+	"	CHECK (fetch_wanted IN (0, 1));\n"
+	"ALTER TABLE job ADD COLUMN purge_wanted INTEGER NOT NULL DEFAULT 0\n"
+	"	CHECK (purge_wanted IN (0, 1));\n"
+	"ALTER TABLE job ADD COLUMN estimate_input INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN estimate_output INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE part ADD COLUMN name TEXT;\n"
+	"ALTER TABLE part ADD COLUMN asked_ns INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE part ADD COLUMN expires_ns INTEGER NOT NULL DEFAULT 0;\n"
+	"CREATE INDEX part_remote ON part (remote);\n"
+	"CREATE TABLE forgotten (\n"
+	"	remote TEXT NOT NULL PRIMARY KEY\n"
+	") STRICT, WITHOUT ROWID;\n",
 };
 const int schema_step_count = COUNT_OF(schema_steps);
 

@@ -21,30 +21,40 @@
  */
 
 /* The name and the wishes, which store_job_put() leaves alone. */
-#define JOB_SHARED	  "name, held, submit_wanted, stop_wanted, retry_wanted"
-#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5"
+#define JOB_WISHES	  "held, submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted"
+#define JOB_SHARED	  "name, " JOB_WISHES
+#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7"
 #define JOB_OWN                                                                                    \
 	"phase, end_state, model, error, attempt, generation, record_count, input_size_bytes, "    \
 	"total, good, failed, input_tokens, output_tokens, created_ns, submitted_ns, ended_ns, "   \
-	"status_ns, progress_ns, error_ns, ctl_ns, status_json_ns, names_ns"
+	"status_ns, progress_ns, error_ns, ctl_ns, status_json_ns, names_ns, elsewhere, "          \
+	"estimate_input, estimate_output"
 #define JOB_OWN_VALUES                                                                             \
-	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "   \
-	"?24, ?25, ?26, ?27"
+	"?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, " \
+	"?26, ?27, ?28, ?29, ?30, ?31, ?32"
 #define PART_COLUMNS                                                                               \
 	"job, attempt, seq, phase, token, remote, first, record_count, size_bytes, state, raw, "   \
-	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns"
+	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns, name, "  \
+	"asked_ns, expires_ns"
 #define PART_VALUES                                                                                \
-	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19"
+	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
+	"?20, ?21, ?22"
 
 static const char job_insert[] = "INSERT INTO job (" JOB_SHARED ", " JOB_OWN ", rev) VALUES"
 				 " (" JOB_SHARED_VALUES ", " JOB_OWN_VALUES ", 1)";
 static const char job_update[] = "UPDATE job SET (" JOB_OWN ", rev) = (" JOB_OWN_VALUES
-				 ", rev + 1) WHERE number = ?28 AND rev = ?29";
+				 ", rev + 1) WHERE number = ?33 AND rev = ?34";
 static const char job_rename[] = "UPDATE job SET name = ?1 WHERE number = ?2";
-static const char job_wish[] = "UPDATE job SET (held, submit_wanted, stop_wanted, retry_wanted)"
-			       " = (?1, ?2, ?3, ?4) WHERE number = ?5";
+static const char job_wish[] = "UPDATE job SET (" JOB_WISHES ")"
+			       " = (?1, ?2, ?3, ?4, ?5, ?6) WHERE number = ?7";
 static const char job_exists[] = "SELECT 1 FROM job WHERE number = ?1";
 static const char job_delete[] = "DELETE FROM job WHERE number = ?1";
+static const char job_remember[] = "INSERT OR IGNORE INTO forgotten (remote)"
+				   " SELECT remote FROM part WHERE job = ?1 AND remote IS NOT NULL";
+static const char remote_known[] = "SELECT 1 FROM part WHERE remote = ?1 OR token = ?2"
+				   " UNION ALL SELECT 1 FROM forgotten WHERE remote = ?1 LIMIT 1";
+static const char source_claim[] = "INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)";
+static const char source_select[] = "SELECT value FROM meta WHERE key = 'source'";
 static const char job_select[] =
 	"SELECT number, rev, " JOB_SHARED ", " JOB_OWN " FROM job ORDER BY number";
 static const char part_replace[] =
@@ -85,9 +95,10 @@ static int run(sqlite3 *db, const struct storerow *c, struct err *e)
 
 int store_open(const char *path, struct store **ret, struct err *e)
 {
-	static const char *const all[] = {job_insert, job_update,   job_rename,
-					  job_wish,   job_exists,   job_delete,
-					  job_select, part_replace, part_select};
+	static const char *const all[] = {job_insert,	job_update,   job_rename,   job_wish,
+					  job_exists,	job_delete,   job_select,   part_replace,
+					  part_select,	job_remember, remote_known, source_claim,
+					  source_select};
 	struct store *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -269,7 +280,8 @@ int store_job_rename(struct store *s, uint64_t number, const char *name, struct 
 	return r;
 }
 
-static int wish_locked(struct store *s, uint64_t number, const bool wishes[4], struct err *e)
+static int wish_locked(struct store *s, uint64_t number, const struct store_wishes *w,
+		       struct err *e)
 {
 	CLEANUP(finalizep) sqlite3_stmt *statement = NULL;
 	struct storerow c;
@@ -279,44 +291,132 @@ static int wish_locked(struct store *s, uint64_t number, const bool wishes[4], s
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = statement};
-	for (int i = 0; i < 4; i++)
-		storerow_put_int(&c, wishes[i]);
+	storerow_put_int(&c, w->held);
+	storerow_put_int(&c, w->submit);
+	storerow_put_int(&c, w->stop);
+	storerow_put_int(&c, w->retry);
+	storerow_put_int(&c, w->fetch);
+	storerow_put_int(&c, w->purge);
 	storerow_put_u64(&c, number);
 	return change_one_locked(s, &c, e);
 }
 
-int store_job_wish(struct store *s, uint64_t number, bool held, bool submit_wanted,
-		   bool stop_wanted, bool retry_wanted, struct err *e)
+int store_job_wish(struct store *s, uint64_t number, const struct store_wishes *w, struct err *e)
 {
-	const bool wishes[4] = {held, submit_wanted, stop_wanted, retry_wanted};
 	int r;
 
 	pthread_mutex_lock(&s->lock);
-	r = wish_locked(s, number, wishes, e);
+	r = wish_locked(s, number, w, e);
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }
 
-static int delete_locked(struct store *s, uint64_t number, struct err *e)
+static int run_for_locked(struct store *s, const char *sql, uint64_t number, struct err *e)
 {
 	CLEANUP(finalizep) sqlite3_stmt *statement = NULL;
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, job_delete, &statement, e);
+	r = prepare(s->db, sql, &statement, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = statement};
 	storerow_put_u64(&c, number);
-	return run(s->db, &c, e); /* its parts go with it: ON DELETE CASCADE */
+	return run(s->db, &c, e);
 }
 
-int store_job_delete(struct store *s, uint64_t number, struct err *e)
+int store_job_delete(struct store *s, uint64_t number, bool remember, struct err *e)
 {
 	int r;
 
 	pthread_mutex_lock(&s->lock);
-	r = delete_locked(s, number, e);
+	r = schema_exec(s->db, "BEGIN IMMEDIATE", e);
+	if (r == 0) {
+		if (remember)
+			r = run_for_locked(s, job_remember, number, e);
+		if (r == 0) /* its parts go with it: ON DELETE CASCADE */
+			r = run_for_locked(s, job_delete, number, e);
+		if (r == 0)
+			r = schema_exec(s->db, "COMMIT", e);
+		if (r < 0) /* the first error is the news */
+			ignore_error(schema_exec(s->db, "ROLLBACK", NULL));
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* --- what the store knows of its source --- */
+
+static int known_locked(struct store *s, const char *remote, const char *token, bool *ret,
+			struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *select = NULL;
+	struct storerow c;
+	int r, step;
+
+	r = prepare(s->db, remote_known, &select, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = select};
+	storerow_put_text(&c, remote);
+	storerow_put_text(&c, token);
+	if (c.failed)
+		return err_errno(e, -ENOMEM, "cannot ask the job list");
+	step = sqlite3_step(select);
+	if (step != SQLITE_ROW && step != SQLITE_DONE)
+		return schema_errno(s->db, e);
+	*ret = step == SQLITE_ROW;
+	return 0;
+}
+
+int store_remote_is_known(struct store *s, const char *remote, const char *token, bool *ret,
+			  struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = known_locked(s, remote, token, ret, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static int claim_locked(struct store *s, const char *source, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *claim = NULL;
+	CLEANUP(finalizep) sqlite3_stmt *select = NULL;
+	const char *whose;
+	struct storerow c;
+	int r;
+
+	r = prepare(s->db, source_claim, &claim, e);
+	if (r == 0)
+		r = prepare(s->db, source_select, &select, e);
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = claim};
+	storerow_put_text(&c, source);
+	r = run(s->db, &c, e);
+	if (r < 0)
+		return r;
+	if (sqlite3_step(select) != SQLITE_ROW)
+		return schema_errno(s->db, e);
+	whose = (const char *)sqlite3_column_text(select, 0);
+	if (!whose)
+		return err_errno(e, -ENOMEM, "cannot ask the job list");
+	if (strcmp(whose, source) == 0)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "%s holds the jobs of %s; mount that, or give %s a directory of its own "
+		       "with -o state=DIR",
+		       sqlite3_db_filename(s->db, "main"), whose, source);
+}
+
+int store_claim_source(struct store *s, const char *source, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = claim_locked(s, source, e);
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

@@ -38,12 +38,14 @@ struct store_job {
 	char *model;	 /* as submitted */
 	char *error;	 /* words for JOB/error */
 	bool held;	 /* hold: not submitted by itself */
-	bool submit_wanted, stop_wanted, retry_wanted;
+	bool submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted;
+	bool elsewhere;	     /* made by somebody else: the console, another machine */
 	uint32_t attempt;    /* 0 before the first submission */
 	uint32_t generation; /* of the results; 0: none yet */
 	uint64_t record_count, input_size_bytes;
 	struct counts counts; /* of the results shown; total = record_count */
 	struct tokens tokens;
+	struct tokens estimate; /* before it ran: at most these; zeros: not known */
 	/* Wall time, nanoseconds; 0: not yet. */
 	int64_t created_ns, submitted_ns, ended_ns;
 	/* When the content of JOB/status, progress, error, ctl and status.json last
@@ -60,6 +62,7 @@ struct store_part {
 	uint32_t seq;	  /* from 1 within the attempt */
 	int phase;	  /* enum part_phase of fs/job/machine.h */
 	char *token;
+	char *name;   /* the directory's when the part was planned: names are made of it */
 	char *remote; /* the provider's name; NULL before create answered */
 	uint64_t first, record_count, size_bytes; /* which records of the attempt's list */
 	int state; /* enum job_state the provider was last seen in; -1 */
@@ -67,6 +70,12 @@ struct store_part {
 	struct counts counts;
 	struct tokens tokens;
 	int64_t created_ns, ended_ns;
+	int64_t asked_ns;   /* its create call first left then, and no answer is known; 0 */
+	int64_t expires_ns; /* as the provider tells it; 0 */
+};
+
+struct store_wishes {
+	bool held, submit, stop, retry, fetch, purge;
 };
 
 #define STORE_JOB_INIT                                                                             \
@@ -106,11 +115,21 @@ MUST_CHECK int store_job_put(struct store *s, struct store_job *j, const struct 
  * has the job checked out: store_job_put() leaves both alone, and these leave
  * the revision alone.  -ENOENT: deleted; -EEXIST: the name is taken. */
 MUST_CHECK int store_job_rename(struct store *s, uint64_t number, const char *name, struct err *e);
-MUST_CHECK int store_job_wish(struct store *s, uint64_t number, bool held, bool submit_wanted,
-			      bool stop_wanted, bool retry_wanted, struct err *e);
+MUST_CHECK int store_job_wish(struct store *s, uint64_t number, const struct store_wishes *w,
+			      struct err *e);
 
-/* The job and its parts are gone.  Not there is fine. */
-MUST_CHECK int store_job_delete(struct store *s, uint64_t number, struct err *e);
+/* The job and its parts are gone.  Not there is fine.  remember: what the
+ * provider calls its parts stays known, so that its list cannot bring them back. */
+MUST_CHECK int store_job_delete(struct store *s, uint64_t number, bool remember, struct err *e);
+
+/* Is that a part of a job here, by the provider's name or our token (or NULL),
+ * or was it one? */
+MUST_CHECK int store_remote_is_known(struct store *s, const char *remote, const char *token,
+				     bool *ret, struct err *e);
+
+/* The file belongs to one source for ever: the first that claims it.  -EINVAL:
+ * it is another's. */
+MUST_CHECK int store_claim_source(struct store *s, const char *source, struct err *e);
 
 /* Calls each for all jobs in number order, for start-up; the row is borrowed. */
 MUST_CHECK int store_jobs(struct store *s, int (*each)(void *ctx, const struct store_job *j),

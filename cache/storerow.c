@@ -21,6 +21,7 @@ void store_job_release(struct store_job *j)
 void store_part_release(struct store_part *p)
 {
 	free(p->token);
+	free(p->name);
 	free(p->remote);
 	free(p->raw);
 	free(p->message);
@@ -124,6 +125,8 @@ void storerow_put_job(struct storerow *c, const struct store_job *j)
 	storerow_put_int(c, j->submit_wanted);
 	storerow_put_int(c, j->stop_wanted);
 	storerow_put_int(c, j->retry_wanted);
+	storerow_put_int(c, j->fetch_wanted);
+	storerow_put_int(c, j->purge_wanted);
 	storerow_put_int(c, j->phase);
 	storerow_put_int(c, j->end_state);
 	storerow_put_text(c, j->model);
@@ -139,6 +142,9 @@ void storerow_put_job(struct storerow *c, const struct store_job *j)
 	for (int i = 0; i < STORE_TIMES; i++)
 		storerow_put_int(c, j->times_ns[i]);
 	storerow_put_int(c, j->names_ns);
+	storerow_put_int(c, j->elsewhere);
+	storerow_put_u64(c, j->estimate.input);
+	storerow_put_u64(c, j->estimate.output);
 }
 
 int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
@@ -153,6 +159,8 @@ int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
 	j->submit_wanted = take_int(&c);
 	j->stop_wanted = take_int(&c);
 	j->retry_wanted = take_int(&c);
+	j->fetch_wanted = take_int(&c);
+	j->purge_wanted = take_int(&c);
 	j->phase = (int)take_int(&c);
 	j->end_state = (int)take_int(&c);
 	j->model = take_text(&c);
@@ -168,6 +176,9 @@ int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
 	for (int i = 0; i < STORE_TIMES; i++)
 		j->times_ns[i] = take_int(&c);
 	j->names_ns = take_int(&c);
+	j->elsewhere = take_int(&c);
+	j->estimate.input = take_u64(&c);
+	j->estimate.output = take_u64(&c);
 	if (c.failed)
 		store_job_release(j);
 	return c.failed ? -ENOMEM : 0;
@@ -190,6 +201,9 @@ void storerow_put_part(struct storerow *c, uint64_t job, const struct store_part
 	put_sums(c, &p->counts, &p->tokens);
 	storerow_put_int(c, p->created_ns);
 	storerow_put_int(c, p->ended_ns);
+	storerow_put_text(c, p->name);
+	storerow_put_int(c, p->asked_ns);
+	storerow_put_int(c, p->expires_ns);
 }
 
 int storerow_take_part(sqlite3_stmt *s, struct store_part *p)
@@ -212,6 +226,9 @@ int storerow_take_part(sqlite3_stmt *s, struct store_part *p)
 	take_sums(&c, &p->counts, &p->tokens);
 	p->created_ns = take_int(&c);
 	p->ended_ns = take_int(&c);
+	p->name = take_text(&c);
+	p->asked_ns = take_int(&c);
+	p->expires_ns = take_int(&c);
 	if (c.failed)
 		store_part_release(p);
 	return c.failed ? -ENOMEM : 0;

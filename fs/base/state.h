@@ -67,6 +67,7 @@ struct part_status {
 	char message[PART_MESSAGE_MAX]; /* why it failed or what it waits for; or empty */
 	struct counts counts;
 	struct tokens tokens;
+	int64_t expires_ns; /* wall: it is given up then; 0: not told */
 };
 
 #endif

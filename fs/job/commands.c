@@ -10,7 +10,7 @@
 #include "fs/job/jobs_private.h"
 
 /* The wishes as the command leaves them. */
-static struct wishes wish(struct wishes w, enum command c)
+static struct store_wishes wish(struct store_wishes w, enum command c)
 {
 	if (c == COMMAND_SUBMIT)
 		w.submit = true;
@@ -26,7 +26,7 @@ static struct wishes wish(struct wishes w, enum command c)
 }
 
 /* What q asks for, as it is now: what readers see may be a step behind. */
-static int judge_command(struct request *q, struct wishes *ret)
+static int judge_command(struct request *q, struct store_wishes *ret)
 {
 	struct job *j = q->job;
 	enum job_state state;
@@ -54,13 +54,13 @@ static int take_command(struct request *q)
 {
 	struct job *j = q->job;
 	struct err e = ERR_INIT;
-	struct wishes w;
+	struct store_wishes w;
 	int r = judge_command(q, &w);
 
 	if (r < 0)
 		return r;
 	w = wish(w, q->command);
-	r = store_job_wish(q->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry, &e);
+	r = store_job_wish(q->jobs->o.store, j->number, &w, &e);
 	if (r < 0) {
 		if (r != -ENOENT) /* removed meanwhile */
 			log_error("jobs", "ctl: %s", e.text);

@@ -289,7 +289,8 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 
 int finish_collect(struct job *j, struct err *e)
 {
-	static const struct wishes all = {true, true, true, true};
+	static const struct store_wishes all = {
+		.held = true, .submit = true, .stop = true, .retry = true, .fetch = true};
 	bool again = j->row.ended_ns != 0;
 	uint32_t generation = j->row.generation + (again ? 0 : 1);
 	struct collect_summary sum = {0};
@@ -324,13 +325,15 @@ int finish_collect(struct job *j, struct err *e)
 
 static int start_retry(struct job *j, struct err *e)
 {
-	static const struct wishes used = {.retry = true};
+	static const struct store_wishes used = {.retry = true};
 	uint64_t count = j->row.counts.total - j->row.counts.good;
 	struct store_job old = j->row;
 	struct err late = ERR_INIT;
 	/* What came too late for the attempt before is not for this one. */
 	int r = job_drop_wishes(
-		j, (struct wishes){.held = true, .submit = true, .stop = true, .retry = count == 0},
+		j,
+		(struct store_wishes){
+			.held = true, .submit = true, .stop = true, .retry = count == 0},
 		e);
 
 	if (r < 0 || count == 0)

@@ -144,10 +144,12 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 	if (r < 0)
 		return r;
 	draft_set_seal(j->draft, seal_of(row->phase));
-	j->wishes = (struct wishes){.held = row->held,
-				    .submit = row->submit_wanted,
-				    .stop = row->stop_wanted,
-				    .retry = row->retry_wanted};
+	j->wishes = (struct store_wishes){.held = row->held,
+					  .submit = row->submit_wanted,
+					  .stop = row->stop_wanted,
+					  .retry = row->retry_wanted,
+					  .fetch = row->fetch_wanted,
+					  .purge = row->purge_wanted};
 	j->phase = (enum phase)row->phase;
 	j->refused_before = true;
 	r = store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
@@ -291,9 +293,9 @@ void job_log(struct job *j, const char *fmt, ...)
 
 /* --- wishes and being due --- */
 
-struct wishes job_wishes(struct job *j)
+struct store_wishes job_wishes(struct job *j)
 {
-	struct wishes w;
+	struct store_wishes w;
 
 	pthread_mutex_lock(&j->mutex);
 	w = j->wishes;
@@ -301,21 +303,22 @@ struct wishes job_wishes(struct job *j)
 	return w;
 }
 
-int job_drop_wishes(struct job *j, struct wishes drop, struct err *e)
+int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e)
 {
-	struct wishes w;
+	struct store_wishes w;
 	int r = 0;
 
 	pthread_mutex_lock(&j->wish_mutex);
 	w = job_wishes(j);
 	if ((w.held && drop.held) || (w.submit && drop.submit) || (w.stop && drop.stop) ||
-	    (w.retry && drop.retry)) {
+	    (w.retry && drop.retry) || (w.fetch && drop.fetch) || (w.purge && drop.purge)) {
 		w.held = w.held && !drop.held;
 		w.submit = w.submit && !drop.submit;
 		w.stop = w.stop && !drop.stop;
 		w.retry = w.retry && !drop.retry;
-		r = store_job_wish(j->jobs->o.store, j->number, w.held, w.submit, w.stop, w.retry,
-				   e);
+		w.fetch = w.fetch && !drop.fetch;
+		w.purge = w.purge && !drop.purge;
+		r = store_job_wish(j->jobs->o.store, j->number, &w, e);
 	}
 	if (r == 0) {
 		pthread_mutex_lock(&j->mutex);

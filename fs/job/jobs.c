@@ -408,7 +408,7 @@ void jobs_erase(struct jobs *en, uint64_t number)
 	if (r == 0)
 		r = dirs_remove(cache, &e);
 	if (r == 0)
-		r = store_job_delete(en->o.store, number, &e);
+		r = store_job_delete(en->o.store, number, b->ops->lists_jobs != NULL, &e);
 	if (r < 0)
 		log_warning("jobs", "job %llu is not wholly removed: %s",
 			    (unsigned long long)number, e.text);

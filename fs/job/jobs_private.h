@@ -44,10 +44,6 @@ struct watch {
 	bool fresh; /* an answer the job has not looked at yet */
 };
 
-struct wishes {
-	bool held, submit, stop, retry;
-};
-
 struct tombs {
 	int64_t until_ns;
 	uint64_t names;			     /* bits */
@@ -78,7 +74,7 @@ struct job {
 	bool orphaned;	  /* removed while it was: who has it erases it */
 	bool poked;	  /* something happened while it was */
 	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
-	struct wishes wishes;
+	struct store_wishes wishes;
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;
 	struct tombs tombs;
@@ -109,9 +105,9 @@ MUST_CHECK int job_move(struct job *j, enum event ev, struct err *e);
 MUST_CHECK int job_save(struct job *j, struct err *e);
 /* As job_publish(), keeping the error while the state stays as it is. */
 void job_show(struct job *j, enum job_state state);
-struct wishes job_wishes(struct job *j);
+struct store_wishes job_wishes(struct job *j);
 /* Takes those wishes back, in the store first. */
-MUST_CHECK int job_drop_wishes(struct job *j, struct wishes drop, struct err *e);
+MUST_CHECK int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e);
 void job_poke(struct job *j);		    /* due now */
 void job_due_in(struct job *j, int64_t ns); /* due then, unless sooner */
 

@@ -102,7 +102,7 @@ void parts_drop(struct job *j)
 static int back_to_draft(struct job *j, char *words, struct err *e)
 {
 	struct store_job old = j->row;
-	int r = job_drop_wishes(j, (struct wishes){.submit = true, .stop = true}, e);
+	int r = job_drop_wishes(j, (struct store_wishes){.submit = true, .stop = true}, e);
 
 	if (r < 0) {
 		free(words);

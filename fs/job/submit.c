@@ -50,7 +50,7 @@ static int read_settings(struct job *j, struct settings *ret, struct err *e)
 	return 0;
 }
 
-static bool is_held(const struct wishes *w, const struct settings *set)
+static bool is_held(const struct store_wishes *w, const struct settings *set)
 {
 	return (w->held || set->manual) && !w->submit;
 }
@@ -87,7 +87,7 @@ static bool fits(struct job *j, const struct draft_summary *sum, struct buf *err
 static int store_intent(struct job *j, const struct draft_summary *sum, const struct settings *set,
 			struct err *e)
 {
-	struct wishes w;
+	struct store_wishes w;
 	int r;
 
 	j->row.attempt = 1;
@@ -128,7 +128,7 @@ static int submit_now(struct job *j, const struct draft_summary *sum, const stru
 	j->settle_due_ns = 0;
 	/* Used up; if that cannot be stored they are dropped before they could
 	 * be taken a second time. */
-	if (job_drop_wishes(j, (struct wishes){.held = true, .submit = true}, &late) < 0)
+	if (job_drop_wishes(j, (struct store_wishes){.held = true, .submit = true}, &late) < 0)
 		log_warning("submit", "%s", late.text);
 	job_log(j, "submitted: %llu records, %llu bytes, model %s",
 		(unsigned long long)sum->record_count, (unsigned long long)sum->input_size_bytes,
@@ -154,7 +154,7 @@ static bool is_refused_still(struct job *j, const struct draft_summary *sum)
 static int decide(struct job *j, const struct draft_summary *sum, const struct settings *set,
 		  struct err *e)
 {
-	struct wishes w = job_wishes(j);
+	struct store_wishes w = job_wishes(j);
 	int64_t wait, now = clock_mono_ns(j->jobs->o.clock);
 
 	if (is_held(&w, set)) {
@@ -180,7 +180,7 @@ static int drop_submit(struct job *j, struct err *e)
 	if (!job_wishes(j).submit)
 		return 0;
 	job_log(j, "submit: not as it is now");
-	return job_drop_wishes(j, (struct wishes){.submit = true}, e);
+	return job_drop_wishes(j, (struct store_wishes){.submit = true}, e);
 }
 
 int submit_draft(struct job *j, struct err *e)

@@ -63,7 +63,9 @@ static void wish(struct jobskit *k, bool stop, bool retry)
 	struct err e = ERR_INIT;
 
 	assert_int_equal(store_open(db, &k->store, &e), 0);
-	assert_int_equal(store_job_wish(k->store, 1, false, false, stop, retry, &e), 0);
+	assert_int_equal(store_job_wish(k->store, 1,
+					&(struct store_wishes){.stop = stop, .retry = retry}, &e),
+			 0);
 	store_close(STEAL(&k->store));
 }
 

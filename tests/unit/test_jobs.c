@@ -177,7 +177,8 @@ static void test_a_submit_left_on_a_draft_that_is_not_ready(void **state)
 	jobskit_wait(k, j, JOB_INVALID);
 	job_unref(j);
 	jobs_stop(k->jobs);
-	assert_int_equal(store_job_wish(k->store, number, false, true, false, false, &e), 0);
+	assert_int_equal(
+		store_job_wish(k->store, number, &(struct store_wishes){.submit = true}, &e), 0);
 	jobskit_restart(k);
 	j = jobskit_find(k, "held");
 	jobskit_wait(k, j, JOB_INVALID);
@@ -421,7 +422,7 @@ static void test_a_retry_wanted_of_lost_results(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
 	job_unref(j);
 	jobs_stop(k->jobs);
-	assert_int_equal(store_job_wish(k->store, 1, false, false, false, true, &e), 0);
+	assert_int_equal(store_job_wish(k->store, 1, &(struct store_wishes){.retry = true}, &e), 0);
 	jobskit_stop(k);
 	nftw(cache, tempdir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	jobskit_start(k);

@@ -23,6 +23,9 @@ static struct store_part make_part(uint32_t attempt, uint32_t seq, const char *t
 	p.counts = (struct counts){20, 1, 2};
 	p.tokens = (struct tokens){3, 4};
 	p.created_ns = 5;
+	p.name = strdup("My job");
+	p.asked_ns = 6;
+	p.expires_ns = 7;
 	return p;
 }
 
@@ -49,6 +52,8 @@ static void assert_same_job(const struct store_job *a, const struct store_job *b
 	assert_true(x.created_ns == y.created_ns);
 	assert_memory_equal(x.times_ns, y.times_ns, sizeof(x.times_ns));
 	assert_true(x.names_ns == y.names_ns);
+	assert_int_equal(x.elsewhere, y.elsewhere);
+	assert_memory_equal(&x.estimate, &y.estimate, sizeof(x.estimate));
 }
 
 static void test_everything_comes_back(void **state)
@@ -60,6 +65,8 @@ static void test_everything_comes_back(void **state)
 	size_t count = 0;
 	char id[64];
 
+	j.elsewhere = true;
+	j.estimate = (struct tokens){8, 9};
 	parts[1].remote = strdup("arn:1");
 	parts[1].message = strdup("");
 	assert_int_equal(store_job_add(s, &j, &e), 0);
@@ -90,6 +97,8 @@ static void test_everything_comes_back(void **state)
 	assert_int_equal(read[1].size_bytes, 30);
 	assert_memory_equal(&read[1].counts, &parts[0].counts, sizeof(struct counts));
 	assert_memory_equal(&read[1].tokens, &parts[0].tokens, sizeof(struct tokens));
+	assert_string_equal(read[1].name, "My job");
+	assert_true(read[1].asked_ns == 6 && read[1].expires_ns == 7);
 	store_parts_free(read, count);
 	store_part_release(&parts[0]);
 	store_part_release(&parts[1]);
@@ -118,7 +127,7 @@ static void test_lost_updates_are_refused(void **state)
 	assert_int_equal(count, 0); /* nor did its part get in */
 	store_parts_free(read, count);
 
-	assert_int_equal(store_job_delete(s, j.number, &e), 0);
+	assert_int_equal(store_job_delete(s, j.number, false, &e), 0);
 	assert_int_equal(store_job_put(s, &j, NULL, 0, &e), -ENOENT);
 }
 
@@ -155,8 +164,8 @@ static void test_numbers_are_never_used_again(void **state)
 
 	assert_int_equal(store_job_add(s, &a, &e), 0);
 	assert_int_equal(store_job_put(s, &a, &p, 1, &e), 0);
-	assert_int_equal(store_job_delete(s, a.number, &e), 0);
-	assert_int_equal(store_job_delete(s, a.number, &e), 0);
+	assert_int_equal(store_job_delete(s, a.number, false, &e), 0);
+	assert_int_equal(store_job_delete(s, a.number, false, &e), 0);
 	assert_int_equal(store_parts(s, a.number, &read, &count, &e), 0);
 	assert_int_equal(count, 0);
 	store_parts_free(read, count);
@@ -171,23 +180,73 @@ static void test_names_and_wishes_go_their_own_way(void **state)
 {
 	CLEANUP(storekit_closep) struct store *s = storekit_open(state);
 	CLEANUP(store_job_release) struct store_job j = storekit_job("a"), got = STORE_JOB_INIT;
+	const struct store_wishes w = {.held = true, .submit = true, .retry = true, .purge = true};
 	struct err e = ERR_INIT;
 
 	assert_int_equal(store_job_add(s, &j, &e), 0);
 	assert_int_equal(store_job_rename(s, j.number, "b", &e), 0);
-	assert_int_equal(store_job_wish(s, j.number, true, true, false, true, &e), 0);
+	assert_int_equal(store_job_wish(s, j.number, &w, &e), 0);
 	j.phase = 77;
 	assert_int_equal(store_job_put(s, &j, NULL, 0, &e), 0);
 	got = storekit_last(s);
 	assert_string_equal(got.name, "b");
 	assert_int_equal(got.phase, 77);
 	assert_true(got.held && got.submit_wanted && got.retry_wanted);
-	assert_false(got.stop_wanted);
+	assert_true(got.purge_wanted);
+	assert_false(got.stop_wanted || got.fetch_wanted);
 	assert_int_equal(got.rev, 2);
 
-	assert_int_equal(store_job_delete(s, j.number, &e), 0);
+	assert_int_equal(store_job_delete(s, j.number, false, &e), 0);
 	assert_int_equal(store_job_rename(s, j.number, "c", &e), -ENOENT);
-	assert_int_equal(store_job_wish(s, j.number, false, false, false, false, &e), -ENOENT);
+	assert_int_equal(store_job_wish(s, j.number, &w, &e), -ENOENT);
+}
+
+static bool is_known(struct store *s, const char *remote, const char *token)
+{
+	bool known = false;
+
+	assert_int_equal(store_remote_is_known(s, remote, token, &known, NULL), 0);
+	return known;
+}
+
+static void test_what_was_forgotten_stays_known(void **state)
+{
+	CLEANUP(storekit_closep) struct store *s = storekit_open(state);
+	CLEANUP(store_job_release) struct store_job a = storekit_job("a"), b = storekit_job("b");
+	CLEANUP(store_part_release) struct store_part p = make_part(1, 1, "t"), q = p;
+	struct err e = ERR_INIT;
+
+	q.token = strdup("u");
+	q.name = NULL;
+	p.remote = strdup("arn:p");
+	q.remote = strdup("arn:q");
+	assert_int_equal(store_job_add(s, &a, &e), 0);
+	assert_int_equal(store_job_add(s, &b, &e), 0);
+	assert_int_equal(store_job_put(s, &a, &p, 1, &e), 0);
+	assert_int_equal(store_job_put(s, &b, &q, 1, &e), 0);
+	assert_true(is_known(s, "arn:p", NULL));
+	assert_true(is_known(s, "arn:none", "t")); /* its answer was lost */
+	assert_false(is_known(s, "arn:none", "none"));
+	assert_int_equal(store_job_delete(s, a.number, true, &e), 0);
+	assert_int_equal(store_job_delete(s, b.number, false, &e), 0);
+	assert_true(is_known(s, "arn:p", NULL));
+	assert_false(is_known(s, "arn:q", NULL));
+	storekit_closep(&s);
+	s = storekit_open(state);
+	assert_true(is_known(s, "arn:p", NULL));
+}
+
+static void test_a_store_has_one_source(void **state)
+{
+	CLEANUP(storekit_closep) struct store *s = storekit_open(state);
+	struct err e = ERR_INIT;
+
+	assert_int_equal(store_claim_source(s, "bedrock:a/b-c", &e), 0);
+	assert_int_equal(store_claim_source(s, "bedrock:a/b-c", &e), 0);
+	storekit_closep(&s);
+	s = storekit_open(state);
+	assert_int_equal(store_claim_source(s, "bedrock:a-b/c", &e), -EINVAL);
+	assert_non_null(strstr(e.text, "bedrock:a/b-c"));
 }
 
 static int stop_at_once(void *ctx, const struct store_job *j)
@@ -289,6 +348,8 @@ int main(void)
 		TEST(test_names_and_tokens_are_unique),
 		TEST(test_numbers_are_never_used_again),
 		TEST(test_names_and_wishes_go_their_own_way),
+		TEST(test_what_was_forgotten_stays_known),
+		TEST(test_a_store_has_one_source),
 		TEST(test_a_walk_can_end_early),
 		TEST(test_only_the_owner_may_read),
 		TEST(test_two_threads_lose_nothing),

@@ -10,7 +10,10 @@ packages_run="fuse3"
 packages_demo="jq bsdextrautils"
 packages_test="clang clang-format clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev mandoc
 	shellcheck python3 python3-pytest acl attr bsdextrautils curl file inotify-tools jq make
-	openssl perl procps rsync sqlite3 vim xxd"
+	openssl perl procps rsync sqlite3 vim xxd
+	radosgw ceph-mon ceph-osd ceph-common python3-botocore nodejs"
+# Other builds of nodejs bring an npm of their own, and refuse Debian's.
+command -v npm >/dev/null 2>&1 || packages_test="$packages_test npm"
 
 # The names of a group's packages that are not installed.
 packages_missing() {

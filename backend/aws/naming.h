@@ -5,10 +5,12 @@
  * Names within Bedrock's alphabets, and what may be checked before anything is
  * sent.  The patterns are those of CreateModelInvocationJob.
  *
- *	directory "My job (2)", token bf-0123...	job name  my-job-2-0123456789ab
- *	input	s3://BUCKET/PREFIX/my-job-2-0123456789ab/input.jsonl
- *	media	s3://BUCKET/PREFIX/my-job-2-0123456789ab/media/NAME
- *	output	s3://BUCKET/PREFIX/my-job-2-0123456789ab/output/
+ *	directory "My job (2)", token bf-0123...	job name  My-job-2-0123...
+ *	input	s3://BUCKET/PREFIX/My-job-2-0123.../input.jsonl
+ *	media	s3://BUCKET/PREFIX/My-job-2-0123.../media/NAME
+ *	output	s3://BUCKET/PREFIX/My-job-2-0123.../output/
+ *
+ * where 0123... is all 32 digits of the token.
  *
  * Pure.  Threads: any.
  */
@@ -25,7 +27,8 @@
  * does.  Letters, digits and '-' only. */
 void naming_job(const char *directory, const char *token, char ret[NAMING_JOB_MAX]);
 
-/* The other way, for a directory: what may not stand in one is '-'. */
+/* The other way, for a directory: what may not stand in one is '-', and the
+ * digits of a token of ours are taken off. */
 void naming_directory(const char *job_name, struct buf *out);
 
 /* -EINVAL with what is wrong and what would do. */
@@ -44,6 +47,7 @@ struct naming_arn {
 	const char *partition, *service, *region, *account, *resource;
 	size_t partition_size, service_size, region_size, account_size; /* resource: to the end */
 };
+/* arn: at most 2048 bytes, none of them a space. */
 MUST_CHECK int naming_arn_parse(const char *arn, struct naming_arn *ret);
 /* The 12 characters behind the last '/'. */
 const char *naming_job_id(const char *arn);

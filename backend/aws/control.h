@@ -51,13 +51,19 @@ struct control_job_spec {
 	const struct kv *tags;
 };
 
-/* *ret_arn: the caller's.  Sent once: *ret_maybe says after a failure whether
- * the job may exist all the same.  -EBUSY: the quota of jobs is full;
- * -EEXIST: the name is in use. */
-MUST_CHECK int control_create(struct control *c, const struct control_job_spec *s, char **ret_arn,
-			      bool *ret_maybe, struct err *e);
+/* Of a create that failed. */
+struct control_refusal {
+	bool maybe;	     /* the job may exist all the same */
+	struct errmap error; /* what the service said; class ERRMAP_OK: it was not asked */
+};
 
-/* A job as Get and List show it; strings are owned, NULL if absent. */
+/* *ret_arn: the caller's.  Sent once; *ret_why is filled on failure only.
+ * -EBUSY: the quota of jobs is full; -EEXIST: the name is in use. */
+MUST_CHECK int control_create(struct control *c, const struct control_job_spec *s, char **ret_arn,
+			      struct control_refusal *ret_why, struct err *e);
+
+/* A job as Get and List show it; strings are owned, NULL if absent (arn never
+ * is).  status.counts are all zero until the service tells them. */
 struct control_job {
 	char *arn, *name, *token, *model, *role;
 	char *input_uri, *output_uri;
@@ -85,7 +91,7 @@ MUST_CHECK int control_list(struct control *c, const struct control_filter *f,
 			    int (*each)(void *ctx, const struct control_job *j), void *ctx,
 			    struct err *e);
 
-/* A job that has ended answers 0. */
+/* A job that has ended, or is stopping already, answers 0. */
 MUST_CHECK int control_stop(struct control *c, const char *arn, struct err *e);
 
 MUST_CHECK int control_tag(struct control *c, const char *arn, const struct kv *tags,
@@ -113,5 +119,9 @@ MUST_CHECK int control_profiles(struct control *c,
 
 /* "Completed" -> JOB_COMPLETED; a word we do not know is JOB_IN_PROGRESS. */
 enum job_state control_state(const char *word);
+
+/* Appends s as one segment of a path or one value of a query: what is not
+ * unreserved (RFC 3986) as %XX. */
+void control_encode(struct buf *out, const char *s);
 
 #endif

@@ -39,6 +39,9 @@ MUST_CHECK int awsconfig_load(const struct awsconfig_options *o, struct awsconfi
 			      struct err *e);
 void awsconfig_free(struct awsconfig *c); /* NULL is fine; wipes secrets */
 
+/* The same files again, as they are now, for the same profile and region. */
+MUST_CHECK int awsconfig_reload(const struct awsconfig *c, struct awsconfig **ret, struct err *e);
+
 /* All answers are borrowed until awsconfig_free(). */
 
 /* A variable of the environment; NULL if it is unset or empty. */
@@ -50,12 +53,15 @@ const char *awsconfig_profile(const struct awsconfig *c);
 bool awsconfig_profile_is_explicit(const struct awsconfig *c);
 bool awsconfig_has_profile(const struct awsconfig *c, const char *profile);
 
-/* A key of a profile, or of another section ("sso-session", "corp"); NULL. */
+/* A key of a profile; NULL if it is not there or empty. */
 const char *awsconfig_get(const struct awsconfig *c, const char *profile, const char *key);
-/* The same from the credentials file or the config file alone: which one has
- * the keys decides their place in the chain. */
+/* The same from the credentials file alone: which file has the keys decides
+ * their place in the chain. */
 const char *awsconfig_get_credential(const struct awsconfig *c, const char *profile,
 				     const char *key);
+/* From the config file alone, a key of any section: ("sso-session", "corp"),
+ * ("services", "local"), ("profile", "dev"). */
+bool awsconfig_has_section(const struct awsconfig *c, const char *kind, const char *name);
 const char *awsconfig_section(const struct awsconfig *c, const char *kind, const char *name,
 			      const char *key);
 /* "endpoint_url" under "s3 =" of [services NAME]. */

@@ -21,16 +21,23 @@
 #include "fs/base/macros.h"
 
 /* *ret: scheme, host, port and base path, no '/' at the end; the caller's.
- * service: bedrock, bedrock-runtime, s3, sts, sso, sso-oidc, iam,
- * servicequotas.  -EINVAL: no region, a region with strange characters, or an
- * override together with FIPS or dual-stack. */
+ * service: bedrock, bedrock-runtime, s3, sts, sso (the portal), sso-oidc, iam,
+ * servicequotas.  -EINVAL: no region, a region with strange characters, an
+ * override that is no URL or stands together with FIPS or dual-stack, a
+ * services section that is not there, or what the partition does not have. */
 MUST_CHECK int endpoint_service(const struct awsconfig *c, const char *service, const char *region,
 				char **ret, struct err *e);
 
 /* The same with the bucket in it, in the host or at the end of the path: S3
- * keys follow after a '/'.  path_style: asked for by the user. */
+ * keys follow after a '/'.  path_style: asked for by the user, as
+ * "addressing_style = path" under "s3 =" of the profile does, too.  -EINVAL
+ * also: not a bucket's name. */
 MUST_CHECK int endpoint_bucket(const struct awsconfig *c, const char *bucket, const char *region,
 			       bool path_style, char **ret, struct err *e);
+
+/* What to sign for: the region, but of a global service (iam) the one region
+ * of its partition that has it. */
+const char *endpoint_signing_region(const char *service, const char *region);
 
 /* "aws", "aws-cn", "aws-us-gov", ...: of the region. */
 const char *endpoint_partition(const char *region);

@@ -46,6 +46,7 @@ struct backend_part {
 	const char *media_path;	 /* absolute; NULL if the job has no media/ */
 	uint64_t record_count;
 	unsigned attempt; /* from 1: of the job, for engines that treat a retry differently */
+	bool look_only;	  /* create: only look whether it exists; -ENOENT: certainly not */
 	int64_t asked_ns; /* wall: create was first sent then, and its answer is not known; 0: never */
 };
 
@@ -121,6 +122,7 @@ struct backend_ops {
 	 * one: with asked_ns it is looked for first, and asked for again only if
 	 * it is certainly not there.  *ret_remote: the provider's name for it,
 	 * the caller's to free.
+	 * -ENOENT: with look_only, and it is certainly not there.
 	 * -EINVAL: refused, with the provider's words and the cure.  -EBUSY: not
 	 * created, as if never asked; later (a quota, no connection).  -EAGAIN
 	 * and all else: it may exist. */

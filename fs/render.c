@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/job/cost.h"
 
 /* What a person reads, and status.json, whose members are documented in
  * docs/semantics.md and only ever grow in number. */
@@ -48,6 +49,17 @@ static void render_eta(const struct view *v, struct buf *out)
 	buf_add_str(out, " left");
 }
 
+/* The provider gives it up then. */
+static void render_expiry(const struct view *v, struct buf *out)
+{
+	int64_t left = v->expires_ns - v->shown_ns;
+
+	if (!v->expires_ns)
+		return;
+	buf_add_str(out, "  expires in ");
+	add_hms(out, left);
+}
+
 static void render_progress(const struct view *v, struct buf *out)
 {
 	char when[CLOCK_TEXT_MAX];
@@ -85,18 +97,47 @@ static void render_progress(const struct view *v, struct buf *out)
 		render_bar(v, out);
 		add_hms(out, (v->ended_ns ? v->ended_ns : v->shown_ns) - v->submitted_ns);
 		buf_add_str(out, " elapsed");
-		if (!job_state_is_end(v->state))
+		if (!job_state_is_end(v->state)) {
 			render_eta(v, out);
+			render_expiry(v, out);
+		}
 		break;
 	}
 	buf_add_char(out, '\n');
 }
 
+static void render_usd(const struct view *v, const struct cost *c, struct buf *out)
+{
+	if (!c->priced) {
+		buf_addf(out, "batch_usd      unknown\non_demand_usd  unknown\n");
+		buf_addf(out, "price          none known for %s; give one with -o prices=FILE\n",
+			 v->model[0] ? v->model : "a model that is not chosen yet");
+		return;
+	}
+	buf_addf(out, "batch_usd      %.6f\non_demand_usd  %.6f\n", c->batch_usd, c->demand_usd);
+	buf_addf(out,
+		 "price          %g in, %g out (on demand: %g in, %g out) USD per million tokens\n",
+		 v->price.batch_in, v->price.batch_out, v->price.demand_in, v->price.demand_out);
+	buf_addf(out, "source         %s\n", v->price.source);
+}
+
 static void render_cost(const struct view *v, struct buf *out)
 {
-	buf_addf(out, "input_tokens   %llu\n", (unsigned long long)v->tokens.input);
-	buf_addf(out, "output_tokens  %llu\n", (unsigned long long)v->tokens.output);
-	buf_add_str(out, "money          none: local: runs on this machine\n");
+	struct cost c = cost_of(v);
+
+	if (c.known) {
+		buf_addf(out, "input_tokens   %llu\n", (unsigned long long)c.tokens.input);
+		buf_addf(out, "output_tokens  %llu\n", (unsigned long long)c.tokens.output);
+	} else {
+		buf_add_str(out, "input_tokens   unknown\noutput_tokens  unknown\n");
+	}
+	if (c.free) {
+		buf_add_str(out, "money          none: local: runs on this machine\n");
+		return;
+	}
+	buf_addf(out, "estimate       %s\n",
+		 c.estimated ? "yes: from the input, at most" : "no: as counted");
+	render_usd(v, &c, out);
 }
 
 static void render_commands(const struct view *v, struct buf *out)
@@ -139,6 +180,24 @@ static void add_counts(struct buf *out, const struct counts *c, const struct tok
 		 (unsigned long long)t->input, (unsigned long long)t->output);
 }
 
+static void add_cost(struct buf *out, const struct view *v)
+{
+	struct cost c = cost_of(v);
+
+	if (c.free) {
+		buf_add_str(out, "  \"cost\": null,\n");
+		return;
+	}
+	buf_addf(out, "  \"cost\": {\"estimated\": %s, ", c.estimated ? "true" : "false");
+	if (c.priced && c.known)
+		buf_addf(out, "\"batch_usd\": %.6f, \"on_demand_usd\": %.6f, ", c.batch_usd,
+			 c.demand_usd);
+	else
+		buf_add_str(out, "\"batch_usd\": null, \"on_demand_usd\": null, ");
+	buf_addf(out, "\"tokens\": {\"input\": %llu, \"output\": %llu}},\n",
+		 (unsigned long long)c.tokens.input, (unsigned long long)c.tokens.output);
+}
+
 static void add_part(struct buf *out, const struct view_part *p)
 {
 	struct counts c = p->counts;
@@ -152,6 +211,9 @@ static void add_part(struct buf *out, const struct view_part *p)
 	add_string(out, "     ", "message", p->message && p->message[0] ? p->message : NULL);
 	add_time(out, "     ", "created", p->created_ns);
 	add_time(out, "     ", "ended", p->ended_ns);
+	add_time(out, "     ", "expires", p->expires_ns);
+	if (p->more)
+		buf_addf(out, "     \"provider\": {%s},\n", p->more);
 	buf_add_str(out, "     ");
 	add_counts(out, &c, &p->tokens);
 	buf_add_char(out, '}');
@@ -170,6 +232,7 @@ static void render_json(const struct view *v, struct buf *out)
 	buf_add_str(out, "  ");
 	add_counts(out, &v->counts, &v->tokens);
 	buf_add_str(out, ",\n");
+	add_cost(out, v);
 	buf_addf(out, "  \"attempt\": %u,\n  \"generation\": %u,\n", v->attempt, v->generation);
 	add_time(out, "  ", "created_at", v->created_ns);
 	add_time(out, "  ", "submitted_at", v->submitted_ns);

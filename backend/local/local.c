@@ -300,7 +300,9 @@ static int local_create(struct backend *b, const struct backend_part *p, char **
 	if (!remote)
 		return err_set(e, -ENOMEM, "no memory for the run");
 	pthread_mutex_lock(&l->mutex);
-	if (!find_locked(l, p->token)) {
+	if (p->look_only && !find_locked(l, p->token)) {
+		r = -ENOENT;
+	} else if (!find_locked(l, p->token)) {
 		r = check_part(l, p, &engine, &definition, e);
 		if (r == 0)
 			r = create_locked(l, p, engine, definition, e);

@@ -9,6 +9,7 @@
 
 #include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
+#include "fs/job/precheck.h"
 
 /*
  * A job's life in memory.  The record (row, parts, results) belongs to the
@@ -82,15 +83,17 @@ static int check_model(void *ctx, const char *model, struct err *e)
 static int check_config(void *ctx, const char *key, const char *value, struct err *e)
 {
 	struct backend *b = ((struct job *)ctx)->jobs->o.backend;
-	double seconds;
+	double number;
 
 	if (strcmp(key, "submit") == 0) {
 		if (strcmp(value, "auto") == 0 || strcmp(value, "manual") == 0)
 			return 0;
 		return err_set(e, -EINVAL, "config: submit is auto or manual, not \"%s\"", value);
 	}
+	if (strcmp(key, "max_cost") == 0)
+		return precheck_parse_cost(value, &number, e);
 	if (strcmp(key, "settle") == 0 || strcmp(key, "settle_input") == 0)
-		return kv_parse_double(key, value, 0, 86400, &seconds, e);
+		return kv_parse_double(key, value, 0, 86400, &number, e);
 	return b->ops->check_config(b, key, value, e);
 }
 
@@ -377,6 +380,37 @@ int job_move(struct job *j, enum event ev, struct err *e)
 	return 0;
 }
 
+/* What the backend has to say of a part, its links and names. */
+static int show_more(const struct job *j, const struct store_part *p, struct view_part *q)
+{
+	CLEANUP(buf_release) struct buf text = BUF_INIT(16 * 1024);
+	struct backend *b = j->jobs->o.backend;
+
+	if (!b->ops->describe || !p->remote)
+		return 0;
+	b->ops->describe(b, p->remote, j->row.model ? j->row.model : "", &text);
+	if (buf_error(&text) < 0)
+		return buf_error(&text);
+	q->more = text.size > 0 ? buf_steal(&text) : NULL;
+	return 0;
+}
+
+static void show_money(const struct job *j, struct view *v)
+{
+	struct backend *b = j->jobs->o.backend;
+
+	v->estimate = j->row.estimate;
+	v->money = b->ops->price != NULL;
+	v->priced = v->money && j->row.model && b->ops->price(b, j->row.model, &v->price);
+	for (size_t i = 0; i < j->part_count; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		if (p->phase == PART_CREATED && p->expires_ns &&
+		    (!v->expires_ns || p->expires_ns < v->expires_ns))
+			v->expires_ns = p->expires_ns;
+	}
+}
+
 static int show_parts(const struct job *j, struct view *v)
 {
 	int r = 0;
@@ -400,7 +434,10 @@ static int show_parts(const struct job *j, struct view *v)
 		q->tokens = p->tokens;
 		q->created_ns = p->created_ns;
 		q->ended_ns = p->ended_ns;
-		r = copy_text(&q->token, p->token);
+		q->expires_ns = p->expires_ns;
+		r = show_more(j, p, q);
+		if (r == 0)
+			r = copy_text(&q->token, p->token);
 		if (r == 0)
 			r = copy_text(&q->remote, p->remote);
 		if (r == 0)
@@ -449,6 +486,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->due_ns = j->settle_due_ns;
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
 	show_counts(j, v);
+	show_money(j, v);
 	v->commands =
 		commands_legal((enum phase)j->row.phase, state, v->counts.good < v->counts.total);
 	r = show_parts(j, v);

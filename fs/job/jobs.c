@@ -167,6 +167,8 @@ void jobs_stop(struct jobs *en)
 		after = j->number;
 		draft_cancel(j->draft);
 	}
+	if (en->o.backend->ops->cancel)
+		en->o.backend->ops->cancel(en->o.backend);
 	sched_stop(en);
 	pool_free(STEAL(&en->quick));
 	pool_free(STEAL(&en->pool));

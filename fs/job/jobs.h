@@ -52,6 +52,7 @@ struct jobs_options {
 	const char *state_dir, *cache_dir; /* absolute; kept as copies */
 	int64_t settle_ns, settle_input_ns, poll_ns;
 	bool submit_manual;
+	double max_cost_usd; /* a job that may cost more is held; 0: no limit */
 	/* What (bits of enum jobs_change) happened; a new view is in place; no
 	 * lock held; any pool thread. */
 	void (*changed)(void *ctx, struct job *j, unsigned what);

@@ -89,7 +89,9 @@ struct job {
 	int64_t settle_due_ns;	   /* wall; for the view */
 	int64_t settle_touched_ns; /* what it was computed from */
 	uint64_t refused_edits;	   /* the draft as it was refused */
-	bool refused_before;	   /* this start: then refused_edits is not known */
+	uint64_t prechecked_edits; /* the draft as the backend looked at it */
+	bool prechecked;
+	bool refused_before; /* this start: then refused_edits is not known */
 	bool stop_sent;
 	bool restored; /* the results that could be read before this start were looked for */
 };
@@ -133,6 +135,7 @@ bool parts_is_current(const struct job *j, const struct store_part *p);
  * state Queued is in the store, so that a part whose answer was lost, in a
  * crash or on the way, is never taken for one that was not asked for. */
 bool parts_may_exist(const struct store_part *p);
+int64_t parts_asked_ns(const struct store_part *p); /* wall; 0: never, or certainly not created */
 void parts_drop(struct job *j); /* those of the attempt that were never asked for */
 /* The provider will not have p, for the reason in *e.  A first attempt of which
  * nothing runs goes back to the user, who can mend it (1); else the others go
@@ -143,6 +146,12 @@ MUST_CHECK int parts_path(const struct job *j, const struct store_part *p, char 
 MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, const char *path,
 			      struct kv *config, char **media, struct backend_part *ret,
 			      struct err *e);
+
+/* launch.c */
+/* Creates what is staged.  1: refused, and the job is a draft again. */
+MUST_CHECK int launch_parts(struct job *j, struct err *e);
+/* What was not asked for is dropped, all else is found out and stopped. */
+MUST_CHECK int launch_stop(struct job *j, struct err *e);
 
 /* track.c */
 void track_poll(void *jobs);	   /* pool work: one poll for all */

@@ -44,9 +44,14 @@ int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err
 	p->phase = PART_PLANNED;
 	p->record_count = record_count;
 	p->created_ns = clock_wall_ns(j->jobs->o.clock);
+	p->name = strdup(j->view->name);
+	if (!p->name)
+		return err_set(e, -ENOMEM, "no memory for a part");
 	r = make_token(&p->token, e);
-	if (r < 0)
+	if (r < 0) {
+		store_part_release(p);
 		return r;
+	}
 	j->part_count++;
 	return 0;
 }
@@ -54,6 +59,18 @@ int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err
 void parts_drop_last(struct job *j)
 {
 	store_part_release(&j->parts[--j->part_count]);
+}
+
+bool parts_may_exist(const struct store_part *p)
+{
+	return p->phase == PART_CREATED || p->phase == PART_ENDED ||
+	       (p->phase == PART_STAGED && p->state >= 0);
+}
+
+/* Files of before there was such a time know only that it was asked for. */
+int64_t parts_asked_ns(const struct store_part *p)
+{
+	return p->asked_ns || !parts_may_exist(p) ? p->asked_ns : p->created_ns;
 }
 
 int parts_path(const struct job *j, const struct store_part *p, char **ret)
@@ -69,25 +86,20 @@ int parts_describe(struct job *j, const struct store_part *p, const char *path, 
 	if (r == 0)
 		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, media);
 	*ret = (struct backend_part){.token = p->token,
-				     .job_name = j->view->name,
+				     .job_name = p->name ? p->name : j->view->name,
 				     .model = j->row.model,
 				     .config = config,
 				     .input_path = path,
 				     .media_path = *media,
 				     .record_count = p->record_count,
-				     .attempt = p->attempt};
+				     .attempt = p->attempt,
+				     .asked_ns = parts_asked_ns(p)};
 	return r;
 }
 
 bool parts_is_current(const struct job *j, const struct store_part *p)
 {
 	return p->attempt == j->row.attempt;
-}
-
-bool parts_may_exist(const struct store_part *p)
-{
-	return p->phase == PART_CREATED || p->phase == PART_ENDED ||
-	       (p->phase == PART_STAGED && p->state >= 0);
 }
 
 void parts_drop(struct job *j)

@@ -2,9 +2,9 @@
  * From a draft to running parts.
  *
  * The crash argument: a part's token is in the store, with the phase, before
- * its input is put anywhere; its create call carries that token, so a start
- * after a crash repeats the same call and gets the same part.  The inputs are
- * sealed before the phase is stored, and a stored phase seals them again.
+ * its input is put anywhere; its create call (launch.c) carries that token.
+ * The inputs are sealed before the phase is stored, and a stored phase seals
+ * them again.
  */
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "fs/base/log.h"
 #include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
+#include "fs/job/precheck.h"
 #include "fs/job/stage.h"
 
 /* --- the draft --- */
@@ -24,6 +25,7 @@
 struct settings {
 	bool manual;
 	int64_t settle_ns, settle_input_ns;
+	double max_cost_usd;
 };
 
 static int read_settings(struct job *j, struct settings *ret, struct err *e)
@@ -36,12 +38,16 @@ static int read_settings(struct job *j, struct settings *ret, struct err *e)
 
 	*ret = (struct settings){.manual = o->submit_manual,
 				 .settle_ns = o->settle_ns,
-				 .settle_input_ns = o->settle_input_ns};
+				 .settle_input_ns = o->settle_input_ns,
+				 .max_cost_usd = o->max_cost_usd};
 	r = draft_config(j->draft, &kv, e);
 	if (r < 0)
 		return r; /* never the mount's settings in place of the job's */
 	if ((v = kv_get(&kv, "submit")))
 		ret->manual = strcmp(v, "manual") == 0;
+	if ((v = kv_get(&kv, "max_cost")))
+		ignore_error(precheck_parse_cost(v, &ret->max_cost_usd,
+						 NULL)); /* checked when written */
 	if ((v = kv_get(&kv, "settle")) && kv_parse_double("settle", v, 0, 86400, &s, NULL) == 0)
 		ret->settle_ns = (int64_t)(s * (double)NS_PER_S);
 	if ((v = kv_get(&kv, "settle_input")) &&
@@ -151,14 +157,34 @@ static bool is_refused_still(struct job *j, const struct draft_summary *sum)
 	return false;
 }
 
+/* What the model is known to refuse is refused as if the provider had. */
+static int precheck(struct job *j, struct draft_summary *sum, struct buf *error, struct err *e)
+{
+	int r = precheck_input(j, sum, error, e);
+
+	if (r < 0 || error->size == 0)
+		return r;
+	while (error->size > 0 && error->data[error->size - 1] == '\n')
+		error->data[--error->size] = '\0';
+	j->row.error = strdup(error->data);
+	if (!j->row.error)
+		return -ENOMEM;
+	buf_add_char(error, '\n');
+	j->refused_edits = sum->edits;
+	j->refused_before = false;
+	sum->verdict = DRAFT_FAULTY;
+	return 0;
+}
+
 static int decide(struct job *j, const struct draft_summary *sum, const struct settings *set,
 		  struct err *e)
 {
 	struct store_wishes w = job_wishes(j);
 	int64_t wait, now = clock_mono_ns(j->jobs->o.clock);
+	CLEANUP(buf_release) struct buf dear = BUF_INIT(4096);
 
-	if (is_held(&w, set)) {
-		job_publish(j, JOB_HELD, "");
+	if (is_held(&w, set) || (precheck_is_dear(j, set->max_cost_usd, &dear) && !w.submit)) {
+		job_publish(j, JOB_HELD, dear.data);
 		return 0;
 	}
 	wait = sum->touched_ns + (sum->input_last ? set->settle_input_ns : set->settle_ns) - now;
@@ -207,6 +233,10 @@ int submit_draft(struct job *j, struct err *e)
 		else if (is_refused_still(j, &sum)) {
 			buf_addf(&error, "%s\n", j->row.error);
 			sum.verdict = DRAFT_FAULTY;
+		} else {
+			r = precheck(j, &sum, &error, e);
+			if (r < 0)
+				return r;
 		}
 	}
 	if (sum.verdict == DRAFT_READY) {
@@ -360,73 +390,6 @@ int submit_stage(struct job *j, struct err *e)
 
 /* --- running --- */
 
-static int ask(struct job *j, struct store_part *p, struct err *e)
-{
-	CLEANUP(kv_release) struct kv config = KV_INIT;
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *media = NULL;
-	struct backend *b = j->jobs->o.backend;
-	struct backend_part part;
-	int r = parts_path(j, p, &path);
-
-	if (r == 0)
-		r = parts_describe(j, p, path, &config, &media, &part, e);
-	if (r == -EINVAL)
-		r = -EIO; /* our own files: not for the provider to refuse */
-	if (r == 0)
-		r = b->ops->create(b, &part, &p->remote, e);
-	return r;
-}
-
-/* 1: refused, and the job is a draft again. */
-static int create_one(struct job *j, struct store_part *p, struct err *e)
-{
-	int r = 0;
-
-	if (!parts_may_exist(p)) {
-		p->state = JOB_QUEUED;
-		r = job_save(j, e);
-		if (r < 0) {
-			p->state = -1;
-			return r;
-		}
-	}
-	r = ask(j, p, e);
-	if (r == -EINVAL)
-		return parts_refuse(j, p, e);
-	if (r < 0)
-		return r;
-	p->phase = PART_CREATED;
-	p->state = JOB_SUBMITTED;
-	/* If this is lost in a crash the call is repeated with the same token. */
-	return job_save(j, e);
-}
-
-static int create_parts(struct job *j, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_STAGED)
-			r = create_one(j, &j->parts[i], e);
-	return r;
-}
-
-/* What was not asked for is dropped.  Of what may exist and has no name yet
- * the name is asked for first, by the same call that would have made it. */
-static int stop_parts(struct job *j, struct err *e)
-{
-	struct backend *b = j->jobs->o.backend;
-	int r;
-
-	parts_drop(j);
-	r = create_parts(j, e);
-	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_CREATED)
-			r = b->ops->stop(b, j->parts[i].remote, e);
-	return r;
-}
-
 /* The most telling state among the parts of the attempt, and their words. */
 static enum job_state running_state(const struct job *j, struct buf *words)
 {
@@ -474,10 +437,10 @@ int submit_run(struct job *j, struct err *e)
 	show_old_results(j);
 	track_take(j);
 	if (stop && !j->stop_sent) {
-		r = stop_parts(j, e);
+		r = launch_stop(j, e);
 		j->stop_sent = r == 0;
 	} else if (!stop) {
-		r = create_parts(j, e);
+		r = launch_parts(j, e);
 	}
 	if (r == 1)
 		return 1;

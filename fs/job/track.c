@@ -127,6 +127,8 @@ static void take_one(struct job *j, struct store_part *p, const struct part_stat
 {
 	p->counts = s->counts;
 	p->tokens = s->tokens;
+	if (s->expires_ns)
+		p->expires_ns = s->expires_ns;
 	set_text(&p->raw, s->raw);
 	if (!p->message || strcmp(p->message, s->message) != 0) {
 		if (s->message[0])

@@ -35,6 +35,7 @@ void view_unref(struct view *v)
 		free(v->parts[i].remote);
 		free(v->parts[i].raw);
 		free(v->parts[i].message);
+		free(v->parts[i].more);
 	}
 	free(v->parts);
 	free(v->name);
@@ -65,6 +66,7 @@ static bool same_parts(const struct view *a, const struct view *b)
 
 		if (p->attempt != q->attempt || p->seq != q->seq || p->phase != q->phase ||
 		    p->state != q->state || p->ended_ns != q->ended_ns ||
+		    p->expires_ns != q->expires_ns || !same_text(p->more, q->more) ||
 		    !same_numbers(&p->counts, &q->counts, &p->tokens, &q->tokens) ||
 		    !same_text(p->remote, q->remote) || !same_text(p->raw, q->raw) ||
 		    !same_text(p->message, q->message))
@@ -78,7 +80,9 @@ static bool same_rest(const struct view *a, const struct view *b)
 	return same_text(a->name, b->name) && same_text(a->model, b->model) && a->held == b->held &&
 	       a->attempt == b->attempt && a->generation == b->generation &&
 	       a->record_count == b->record_count && a->input_size_bytes == b->input_size_bytes &&
-	       a->submitted_ns == b->submitted_ns && a->ended_ns == b->ended_ns;
+	       a->submitted_ns == b->submitted_ns && a->ended_ns == b->ended_ns &&
+	       a->estimate.input == b->estimate.input && a->estimate.output == b->estimate.output &&
+	       a->priced == b->priced;
 }
 
 void view_stamp(struct view *next, const struct view *prev, int64_t now_ns)

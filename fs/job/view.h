@@ -15,6 +15,7 @@
 
 #include "cache/results.h"
 #include "fs/base/macros.h"
+#include "fs/base/price.h"
 #include "fs/base/state.h"
 
 struct view_part {
@@ -25,7 +26,8 @@ struct view_part {
 	struct counts counts;
 	struct tokens tokens;
 	char *token, *remote, *raw, *message; /* owned; any may be NULL */
-	int64_t created_ns, ended_ns;
+	char *more; /* owned: the backend's members for status.json, or NULL */
+	int64_t created_ns, ended_ns, expires_ns;
 };
 
 /* Files whose content changes at its own times; each has an mtime. */
@@ -50,7 +52,11 @@ struct view {
 	uint64_t record_count, input_size_bytes;
 	struct counts counts; /* of all attempts; good and failed as known now */
 	struct tokens tokens;
+	struct tokens estimate; /* before it ran: at most these */
+	bool money, priced;	/* the source costs money; price is known */
+	struct price price;
 	int64_t created_ns, submitted_ns, ended_ns; /* wall; 0: not yet */
+	int64_t expires_ns;			    /* of the running part that goes first; 0 */
 	int64_t shown_ns;			    /* when this view was made */
 	int64_t due_ns;				    /* Settling: when it will be submitted (wall) */
 	int64_t times_ns[VIEW_TIME_COUNT];

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fs/base/clock.h"
+
 #define LINE_SIZE_MAX 4096
 
 static struct fakebackend *of(struct backend *b)
@@ -153,12 +155,43 @@ static int write_results(const struct fakebackend *f, const struct fakepart *par
 	return index == part->record_count ? 0 : -EINVAL;
 }
 
+static int op_check_input(struct backend *b, const struct backend_part *p,
+			  struct backend_input_check *ret, struct err *e)
+{
+	struct fakebackend *f = enter(b, "check_input");
+
+	(void)p;
+	(void)e;
+	if (f->faults)
+		buf_add_str(ret->faults, f->faults);
+	if (f->warnings)
+		buf_add_str(ret->warnings, f->warnings);
+	ret->has_estimate = true;
+	ret->estimate = (struct tokens){1000000, 2000000};
+	return 0;
+}
+
+static bool op_price(struct backend *b, const char *model, struct price *ret)
+{
+	struct fakebackend *f = of(b);
+
+	(void)model;
+	if (!f->priced)
+		return false;
+	*ret = (struct price){1, 2, 2, 4, "a test"};
+	return true;
+}
+
 static int create_locked(struct fakebackend *f, const struct backend_part *p, char **ret,
 			 struct err *e)
 {
 	struct fakepart *part = find_locked(f, p->token, NULL);
 	int r;
 
+	if (part && !p->asked_ns)
+		f->blind_repeats++;
+	if (!part && p->look_only)
+		return -ENOENT;
 	if (!part) {
 		if (f->part_count == FAKEBACKEND_PARTS_MAX)
 			return err_set(e, -EIO, "create: more parts than any test needs");
@@ -185,8 +218,10 @@ static int op_create(struct backend *b, const struct backend_part *p, char **ret
 	char *remote = NULL;
 	int r;
 
-	if (spend(&f->create_again))
+	if (!p->look_only && spend(&f->create_again))
 		return again("create", e);
+	if (spend(&f->create_busy))
+		return err_set(e, -EBUSY, "create: the quota is full");
 	if (spend(&f->create_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
 	pthread_mutex_lock(&f->mutex);
@@ -327,6 +362,10 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.check_config = op_check_config,
 		.put_input = op_put_input,
 		.create = op_create,
+		.check_input = op_check_input,
+		.price = op_price,
+		.poll_first_ns = 30 * NS_PER_MS,
+		.poll_max_ns = NS_PER_S,
 		.poll = op_poll,
 		.stop = op_stop,
 		.fetch = op_fetch,

@@ -39,9 +39,13 @@ struct fakebackend {
 
 	/* Orders, any time.  A number counts the calls it holds for. */
 	atomic_int put_again, create_again, poll_again, stop_again, fetch_again;
+	atomic_int create_busy; /* not created: no quota */
 	atomic_int create_lost; /* created, but the answer is -EAGAIN */
 	atomic_int put_refused, create_refused, stop_refused, forget_again;
-	atomic_int end;	       /* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
+	atomic_int end;		/* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
+	unsigned blind_repeats; /* creates of what exists that did not say that it may */
+	const char *faults, *warnings; /* of every input */
+	bool priced;
 	const char *message;   /* what an ended part says */
 	const char *words;     /* of a refusal */
 	const char *longwords; /* of a failed record; NULL: short ones */

@@ -1,0 +1,150 @@
+/*
+ * From staged inputs to parts that the provider runs, exactly once each.
+ *
+ * The crash argument: before a part's create call leaves, the store says when
+ * (asked_ns, state Queued).  Whatever happens to the answer, a crash or a lost
+ * connection, the next call for that part tells the backend of that time, and
+ * the backend then looks for the part before it asks again.  What was certainly
+ * not created (-EBUSY: no quota, no connection) counts as never asked for.
+ */
+
+#include <errno.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+
+/* One create call, or with look_only a look for what earlier ones made. */
+static int ask(struct job *j, struct store_part *p, int64_t asked_ns, bool look_only, struct err *e)
+{
+	CLEANUP(kv_release) struct kv config = KV_INIT;
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(str_freep) char *media = NULL;
+	struct backend *b = j->jobs->o.backend;
+	struct backend_part part;
+	int r = parts_path(j, p, &path);
+
+	if (r == 0)
+		r = parts_describe(j, p, path, &config, &media, &part, e);
+	if (r == -EINVAL)
+		r = -EIO; /* our own files: not for the provider to refuse */
+	if (r < 0)
+		return r;
+	part.asked_ns = asked_ns;
+	part.look_only = look_only;
+	return b->ops->create(b, &part, &p->remote, e);
+}
+
+/* It is stored that the call leaves now; *ret: when an earlier one did, or 0. */
+static int store_asking(struct job *j, struct store_part *p, int64_t *ret, struct err *e)
+{
+	int r;
+
+	*ret = parts_asked_ns(p);
+	if (*ret)
+		return 0;
+	p->asked_ns = clock_wall_ns(j->jobs->o.clock);
+	p->state = JOB_QUEUED;
+	r = job_save(j, e);
+	if (r < 0) {
+		p->asked_ns = 0;
+		p->state = -1;
+	}
+	return r;
+}
+
+/* Certainly not created.  If that cannot be stored it is looked for, for nothing. */
+static void store_not_asked(struct job *j, struct store_part *p)
+{
+	struct err e = ERR_INIT;
+
+	p->asked_ns = 0;
+	p->state = -1;
+	if (job_save(j, &e) < 0)
+		log_warning("launch", "%s", e.text);
+}
+
+static int store_created(struct job *j, struct store_part *p, struct err *e)
+{
+	p->phase = PART_CREATED;
+	p->state = JOB_SUBMITTED;
+	/* If this is lost in a crash the part is looked for. */
+	return job_save(j, e);
+}
+
+/* The input of a part that will never be is not left lying about. */
+static void take_back(struct job *j, const struct store_part *p)
+{
+	CLEANUP(kv_release) struct kv config = KV_INIT;
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(str_freep) char *media = NULL;
+	struct backend *b = j->jobs->o.backend;
+	struct backend_part part;
+	struct err e = ERR_INIT;
+	int r = b->ops->purge ? parts_path(j, p, &path) : -ENOTSUP;
+
+	if (r == 0)
+		r = parts_describe(j, p, path, &config, &media, &part, &e);
+	if (r == 0)
+		r = b->ops->purge(b, &part, NULL, &e);
+	if (r < 0 && r != -ENOTSUP)
+		log_warning("launch", "an input that is not needed stays: %s", e.text);
+}
+
+/* 1: refused, and the job is a draft again. */
+static int launch_one(struct job *j, struct store_part *p, struct err *e)
+{
+	int64_t asked_ns;
+	int r = store_asking(j, p, &asked_ns, e);
+
+	if (r == 0)
+		r = ask(j, p, asked_ns, false, e);
+	else
+		return r;
+	if (r == -EINVAL) {
+		take_back(j, p);
+		return parts_refuse(j, p, e);
+	}
+	if (r == -EBUSY)
+		store_not_asked(j, p);
+	return r < 0 ? r : store_created(j, p, e);
+}
+
+int launch_parts(struct job *j, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < j->part_count && r == 0; i++)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_STAGED)
+			r = launch_one(j, &j->parts[i], e);
+	return r;
+}
+
+/* What may exist is looked for, so that it can be stopped; nothing is created. */
+static int settle_one(struct job *j, struct store_part *p, struct err *e)
+{
+	int r = ask(j, p, parts_asked_ns(p), true, e);
+
+	if (r == -ENOENT || r == -EINVAL) {
+		p->phase = PART_DROPPED;
+		p->state = -1;
+		return job_save(j, e);
+	}
+	return r < 0 ? r : store_created(j, p, e);
+}
+
+int launch_stop(struct job *j, struct err *e)
+{
+	struct backend *b = j->jobs->o.backend;
+	int r = 0;
+
+	parts_drop(j);
+	for (size_t i = 0; i < j->part_count && r == 0; i++) {
+		struct store_part *p = &j->parts[i];
+
+		if (parts_is_current(j, p) && p->phase == PART_STAGED)
+			r = settle_one(j, p, e);
+		if (r == 0 && parts_is_current(j, p) && p->phase == PART_CREATED)
+			r = b->ops->stop(b, p->remote, e);
+	}
+	return r;
+}

@@ -1,0 +1,103 @@
+#include "fs/job/precheck.h"
+
+#include <string.h>
+
+#include "fs/job/cost.h"
+
+#define WARNINGS_LOGGED_MAX 20
+#define COST_MAX_USD	    1e9
+
+static void log_warnings(struct job *j, const struct buf *warnings)
+{
+	const char *line = warnings->data;
+	int count = 0;
+
+	while (*line && count++ < WARNINGS_LOGGED_MAX) {
+		size_t size = strcspn(line, "\n");
+
+		job_log(j, "warning: %.*s", (int)size, line);
+		line += size + (line[size] == '\n');
+	}
+	if (*line)
+		job_log(j, "warning: and more of the kind");
+}
+
+static int look(struct job *j, const struct draft_summary *sum, const char *path,
+		struct backend_input_check *ret, struct err *e)
+{
+	CLEANUP(kv_release) struct kv config = KV_INIT;
+	CLEANUP(str_freep) char *media = NULL;
+	struct backend *b = j->jobs->o.backend;
+	struct backend_part part = {.token = "",
+				    .job_name = j->view->name,
+				    .model = j->row.model,
+				    .config = &config,
+				    .input_path = path,
+				    .record_count = sum->record_count,
+				    .attempt = 1};
+	int r = draft_config(j->draft, &config, e);
+
+	if (r == 0)
+		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, &media);
+	part.media_path = media;
+	return r < 0 ? r : b->ops->check_input(b, &part, ret, e);
+}
+
+int precheck_input(struct job *j, const struct draft_summary *sum, struct buf *error, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(buf_release) struct buf warnings = BUF_INIT(256 * 1024);
+	struct backend_input_check check = {.faults = error, .warnings = &warnings};
+	int r;
+
+	if (!j->jobs->o.backend->ops->check_input ||
+	    (j->prechecked && j->prechecked_edits == sum->edits))
+		return 0;
+	r = draft_path(j->draft, DRAFT_ROLE_INPUT, &path);
+	if (r < 0 || !path)
+		return r; /* gone again: that event is on its way */
+	r = look(j, sum, path, &check, e);
+	if (r < 0)
+		return r;
+	j->prechecked = true;
+	j->prechecked_edits = sum->edits;
+	j->row.estimate = check.has_estimate ? check.estimate : (struct tokens){0};
+	log_warnings(j, &warnings);
+	return 0;
+}
+
+bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words)
+{
+	struct backend *b = j->jobs->o.backend;
+	struct price price;
+	double usd;
+
+	if (max_usd <= 0 || !b->ops->price)
+		return false;
+	if (!b->ops->price(b, j->row.model, &price)) {
+		buf_addf(
+			words,
+			"no price is known for %s, so max_cost=%.2f cannot be kept; `echo submit > "
+			"ctl` submits it all the same, prices=FILE gives a price\n",
+			j->row.model, max_usd);
+		return true;
+	}
+	usd = cost_usd(&j->row.estimate, price.batch_in, price.batch_out);
+	if (usd <= max_usd)
+		return false;
+	buf_addf(words,
+		 "it may cost up to %.2f USD (%llu tokens in, %llu out at most), and max_cost is "
+		 "%.2f; `echo submit > ctl` submits it all the same\n",
+		 usd, (unsigned long long)j->row.estimate.input,
+		 (unsigned long long)j->row.estimate.output, max_usd);
+	return true;
+}
+
+int precheck_parse_cost(const char *value, double *ret, struct err *e)
+{
+	if (strcmp(value, "none") == 0) {
+		*ret = 0;
+		return 0;
+	}
+	return kv_parse_double("max_cost", value, 0.000001, COST_MAX_USD, ret, e);
+}

@@ -61,7 +61,9 @@ static int open_kind(const struct tree *t, struct file *f, int flags)
 	case CLASS_IMMUTABLE:
 		return open_immutable(f);
 	case CLASS_GROWING:
-		f->fd = f->job ? job_log_fd(f->job) : jobs_events_fd(t->jobs);
+		if (f->job)
+			return job_log_open(f->job, &f->fd);
+		f->fd = jobs_events_fd(t->jobs);
 		return 0;
 	case CLASS_BLOCKING:
 		return 0;
@@ -160,7 +162,7 @@ void file_close(struct file *f)
 		return;
 	if (f->draft)
 		draft_release(f->draft);
-	else if (f->class == CLASS_USER)
+	else if (f->class == CLASS_USER || f->job)
 		fd_closep(&f->fd);
 	if (f->dir)
 		tree_dir_close(f->dir);

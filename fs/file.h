@@ -31,7 +31,7 @@ struct file {
 	struct buf text;   /* changing */
 	const char *bytes; /* immutable: borrowed from view->results */
 	uint64_t size_bytes;
-	int fd;			    /* growing: borrowed; user without a handle: owned */
+	int fd;			    /* owned, but for that of .batchfs/events */
 	struct draft_handle *draft; /* user: owned; NULL: opened without a name */
 	struct tree_dir *dir;	    /* directory: owned */
 	/* Blocking: what was answered; a second read is the end of the file. */

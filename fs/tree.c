@@ -133,15 +133,30 @@ static void set_dir(const struct tree *t, struct stat *st, bool writable, int64_
 	set_time(st, ns);
 }
 
-static int stat_growing(const struct tree *t, int fd, struct stat *ret)
+static void set_growing(const struct tree *t, const struct stat *st, struct stat *ret)
+{
+	set_file(t, ret, 0444, (uint64_t)st->st_size, 0);
+	ret->st_mtim = ret->st_ctim = ret->st_atim = st->st_mtim;
+}
+
+static int stat_events(const struct tree *t, struct stat *ret)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(jobs_events_fd(t->jobs), &st) < 0)
 		return -errno;
-	set_file(t, ret, 0444, (uint64_t)st.st_size, 0);
-	ret->st_mtim = ret->st_ctim = ret->st_atim = st.st_mtim;
+	set_growing(t, &st, ret);
 	return 0;
+}
+
+static int stat_log(const struct tree *t, const struct job *j, struct stat *ret)
+{
+	struct stat st;
+	int r = job_log_stat(j, &st);
+
+	if (r == 0)
+		set_growing(t, &st, ret);
+	return r;
 }
 
 static int stat_meta(const struct tree *t, const struct node *n, struct stat *ret)
@@ -155,7 +170,7 @@ static int stat_meta(const struct tree *t, const struct node *n, struct stat *re
 		return 0;
 	}
 	if (n->kind == KIND_META_EVENTS)
-		return stat_growing(t, jobs_events_fd(t->jobs), ret);
+		return stat_events(t, ret);
 	r = render_meta(t, n->kind, &text, &ns);
 	if (r == 0)
 		set_file(t, ret, 0444, text.size, ns);
@@ -244,7 +259,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	case CLASS_CHANGING:
 		return stat_changing(t, n, v, ret);
 	case CLASS_GROWING:
-		return stat_growing(t, job_log_fd(j), ret);
+		return stat_log(t, j, ret);
 	case CLASS_IMMUTABLE:
 		r = tree_is_generation(n, v) ? immutable_size(n, v, &size) : -ESTALE;
 		if (r == 0)

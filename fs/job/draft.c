@@ -21,6 +21,22 @@
  * again in the life of the daemon.
  */
 
+struct draft_path draft_path_to(const struct draft *d, enum draft_dir dir, const char *name)
+{
+	struct draft_path p;
+	size_t n = strlen(d->dir);
+
+	/* Within bounds by DRAFT_DIR_MAX and DRAFT_NAME_MAX. */
+	memcpy(p.text, d->dir, n);
+	snprintf(p.text + n, sizeof(p.text) - n, "/%s%s", dir == DRAFT_MEDIA ? "media/" : "", name);
+	return p;
+}
+
+int draft_fstat_locked(const struct draft *d, const struct draft_file *f, struct stat *ret)
+{
+	return lstat(draft_path_to(d, f->dir, f->name).text, ret) < 0 ? -errno : 0;
+}
+
 enum draft_role draft_role_of(enum draft_dir dir, const char *name)
 {
 	static const char *const names[DRAFT_ROLE_COUNT] = {
@@ -74,6 +90,7 @@ void draft_file_unref_locked(struct draft_file *f)
 	if (--f->refs > 0)
 		return;
 	input_free(f->check);
+	free(f->fault);
 	pthread_mutex_destroy(&f->mutex);
 	free(f->name);
 	free(f);
@@ -151,8 +168,8 @@ static void order_commits(struct draft *d)
 	struct draft_file *model = draft_by_role_locked(d, DRAFT_ROLE_MODEL);
 	struct stat a, b;
 
-	if (input && model && fstatat(d->fds[0], input->name, &a, 0) == 0 &&
-	    fstatat(d->fds[0], model->name, &b, 0) == 0 &&
+	if (input && model && draft_fstat_locked(d, input, &a) == 0 &&
+	    draft_fstat_locked(d, model, &b) == 0 &&
 	    (a.st_mtim.tv_sec > b.st_mtim.tv_sec ||
 	     (a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec > b.st_mtim.tv_nsec))) {
 		draft_commit_locked(d, model);
@@ -167,17 +184,17 @@ static void order_commits(struct draft *d)
 
 static int load_dir(struct draft *d, enum draft_dir dir, struct err *e)
 {
+	struct draft_path path = draft_path_to(d, dir, ".");
 	CLEANUP(dir_closep) DIR *list = NULL;
-	int fd = openat(d->fds[dir], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *de;
 
-	list = fd < 0 ? NULL : fdopendir(fd);
+	list = opendir(path.text);
 	if (!list)
 		return err_errno(e, -errno, "cannot list %s", d->dir);
 	while ((de = readdir(list))) {
 		struct stat st;
 
-		if (fstatat(d->fds[dir], de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		if (fstatat(dirfd(list), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
 		if (!draft_add_locked(d, dir, de->d_name))
@@ -186,8 +203,36 @@ static int load_dir(struct draft *d, enum draft_dir dir, struct err *e)
 	return 0;
 }
 
+static int load(struct draft *d, struct err *e)
+{
+	struct draft_path media = draft_path_to(d, DRAFT_TOP, "media");
+	struct stat st;
+	int r;
+
+	d->has_media = lstat(media.text, &st) == 0 && S_ISDIR(st.st_mode);
+	r = load_dir(d, DRAFT_TOP, e);
+	if (r == 0 && d->has_media)
+		r = load_dir(d, DRAFT_MEDIA, e);
+	if (r == 0)
+		order_commits(d);
+	else /* nothing, rather than a part of it */
+		while (d->count > 0)
+			drop_locked(d, d->files[d->count - 1]);
+	d->loaded = r == 0;
+	return r;
+}
+
+void draft_lock(struct draft *d)
+{
+	struct err e = ERR_INIT;
+
+	pthread_mutex_lock(&d->mutex);
+	if (!d->loaded && load(d, &e) < 0)
+		log_error("draft", "%s", e.text); /* and again the next time */
+}
+
 int draft_open_dir(const char *dir, const char *scratch_dir, const struct draft_rules *rules,
-		   struct draft **ret, struct err *e)
+		   enum draft_seal seal, struct draft **ret, struct err *e)
 {
 	struct draft *d = calloc(1, sizeof(*d));
 	int r = -ENOMEM;
@@ -195,28 +240,23 @@ int draft_open_dir(const char *dir, const char *scratch_dir, const struct draft_
 	if (!d)
 		return err_set(e, -ENOMEM, "no memory for a job");
 	d->rules = *rules;
-	d->fds[0] = d->fds[1] = -1;
 	pthread_mutex_init(&d->mutex, NULL);
 	d->dir = strdup(dir);
 	d->scratch_dir = strdup(scratch_dir);
 	if (!d->dir || !d->scratch_dir)
 		goto fail;
+	if (strlen(dir) > DRAFT_DIR_MAX) {
+		r = err_set(e, -ENAMETOOLONG, "the path is too long: %s", dir);
+		goto fail;
+	}
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
 		r = err_errno(e, -errno, "cannot make %s", dir);
 		goto fail;
 	}
-	d->fds[0] = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->fds[0] < 0) {
-		r = err_errno(e, -errno, "cannot open %s", dir);
-		goto fail;
-	}
-	d->fds[1] = openat(d->fds[0], "media", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = load_dir(d, DRAFT_TOP, e);
-	if (r == 0 && d->fds[1] >= 0)
-		r = load_dir(d, DRAFT_MEDIA, e);
+	d->seal = seal;
+	r = seal == DRAFT_ENDED ? 0 : load(d, e);
 	if (r < 0)
 		goto fail;
-	order_commits(d);
 	draft_touch_locked(d, DRAFT_ROLE_SCRATCH);
 	*ret = d;
 	return 0;
@@ -231,8 +271,6 @@ void draft_free(struct draft *d)
 		return;
 	while (d->count > 0)
 		drop_locked(d, d->files[d->count - 1]);
-	fd_closep(&d->fds[0]);
-	fd_closep(&d->fds[1]);
 	pthread_mutex_destroy(&d->mutex);
 	free(d->files);
 	free(d->dir);
@@ -245,7 +283,7 @@ int draft_lookup(struct draft *d, enum draft_dir dir, const char *name, uint32_t
 	struct draft_file *f;
 	int r = -ENOENT;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_find_locked(d, dir, name);
 	if (f && !is_hidden_locked(d, f)) {
 		*ret_number = f->number;
@@ -260,13 +298,13 @@ int draft_stat(struct draft *d, uint32_t number, struct stat *ret)
 	struct draft_file *f;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_number_locked(d, number);
 	if (!f)
 		r = -ENOENT;
-	else if (fstatat(d->fds[f->dir], f->name, ret, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	else if (f->role != DRAFT_ROLE_SCRATCH && d->seal != DRAFT_OPEN)
+	else
+		r = draft_fstat_locked(d, f, ret);
+	if (r == 0 && f->role != DRAFT_ROLE_SCRATCH && d->seal != DRAFT_OPEN)
 		ret->st_mode &= ~(mode_t)0222;
 	pthread_mutex_unlock(&d->mutex);
 	return r;
@@ -276,10 +314,10 @@ int draft_stat_media(struct draft *d, struct stat *ret)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
-	if (d->fds[1] < 0)
+	draft_lock(d);
+	if (!d->has_media)
 		r = -ENOENT;
-	else if (fstat(d->fds[1], ret) < 0)
+	else if (lstat(draft_path_to(d, DRAFT_TOP, "media").text, ret) < 0)
 		r = -errno;
 	pthread_mutex_unlock(&d->mutex);
 	return r;
@@ -289,7 +327,7 @@ int64_t draft_names_ns(struct draft *d)
 {
 	struct stat st;
 
-	if (fstat(d->fds[0], &st) < 0)
+	if (stat(d->dir, &st) < 0)
 		return 0;
 	return (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 }
@@ -298,7 +336,7 @@ bool draft_next(struct draft *d, enum draft_dir dir, uint32_t after, struct draf
 {
 	bool found = false;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	for (size_t i = 0; i < d->count && !found; i++) {
 		const struct draft_file *f = d->files[i];
 
@@ -317,7 +355,7 @@ uint64_t draft_edits(struct draft *d)
 {
 	uint64_t edits;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	edits = d->edits;
 	pthread_mutex_unlock(&d->mutex);
 	return edits;
@@ -327,8 +365,8 @@ bool draft_is_empty(struct draft *d)
 {
 	bool empty;
 
-	pthread_mutex_lock(&d->mutex);
-	empty = d->fds[1] < 0;
+	draft_lock(d);
+	empty = !d->has_media;
 	for (size_t i = 0; i < d->count && empty; i++)
 		empty = is_hidden_locked(d, d->files[i]);
 	pthread_mutex_unlock(&d->mutex);
@@ -339,16 +377,15 @@ int draft_make_media(struct draft *d)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	if (d->seal != DRAFT_OPEN)
 		r = d->seal == DRAFT_ACTIVE ? -EBUSY : -EACCES;
-	else if (mkdirat(d->fds[0], "media", 0700) < 0)
+	else if (mkdir(draft_path_to(d, DRAFT_TOP, "media").text, 0700) < 0)
 		r = -errno;
-	else if ((d->fds[1] = openat(d->fds[0], "media",
-				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-		r = -errno;
-	else
+	if (r == 0) {
+		d->has_media = true;
 		draft_touch_locked(d, DRAFT_ROLE_MEDIA);
+	}
 	pthread_mutex_unlock(&d->mutex);
 	return r;
 }
@@ -357,21 +394,21 @@ int draft_remove_media(struct draft *d)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	for (size_t i = 0; i < d->count && r == 0; i++)
 		if (d->files[i]->dir == DRAFT_MEDIA && !is_hidden_locked(d, d->files[i]))
 			r = -ENOTEMPTY;
 	if (r == 0 && d->seal == DRAFT_ACTIVE)
 		r = -EBUSY;
-	if (r == 0 && d->fds[1] < 0)
+	if (r == 0 && !d->has_media)
 		r = -ENOENT;
 	/* Of an ended job the files are only hidden: the directory stays on disk
 	 * and goes with the job, or comes back with the files. */
 	if (r == 0 && d->seal == DRAFT_OPEN) {
-		if (unlinkat(d->fds[0], "media", AT_REMOVEDIR) < 0)
+		if (rmdir(draft_path_to(d, DRAFT_TOP, "media").text) < 0)
 			r = -errno;
 		else
-			fd_closep(&d->fds[1]);
+			d->has_media = false;
 		draft_touch_locked(d, DRAFT_ROLE_MEDIA);
 	}
 	pthread_mutex_unlock(&d->mutex);
@@ -384,7 +421,7 @@ int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t 
 	bool changed = false;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_find_locked(d, dir, name);
 	if (!f || is_hidden_locked(d, f)) {
 		r = -ENOENT;
@@ -392,7 +429,7 @@ int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t 
 		r = -EBUSY;
 	} else if (f->role != DRAFT_ROLE_SCRATCH && d->seal == DRAFT_ENDED) {
 		f->hidden_until_ns = hide_until_ns;
-	} else if (unlinkat(d->fds[dir], name, 0) < 0) {
+	} else if (unlink(draft_path_to(d, dir, name).text) < 0) {
 		r = -errno;
 	} else {
 		draft_touch_locked(d, f->role);
@@ -417,7 +454,7 @@ static void take_name_locked(struct draft *d, struct draft_file *f, enum draft_d
 	/* Bytes written under another name were not checked, or not as this. */
 	input_free(f->check);
 	f->check = NULL;
-	f->fault[0] = '\0';
+	str_freep(&f->fault);
 	pthread_mutex_unlock(&f->mutex);
 	if (f->writers == 0)
 		draft_commit_locked(d, f);
@@ -443,12 +480,13 @@ static int rename_locked(struct draft *d, enum draft_dir from_dir, const char *f
 		return r;
 	if (f == target)
 		return 0;
-	if (d->fds[to_dir] < 0)
+	if (to_dir == DRAFT_MEDIA && !d->has_media)
 		return -ENOENT;
 	name = strdup(to);
 	if (!name)
 		return -ENOMEM;
-	if (renameat2(d->fds[from_dir], from, d->fds[to_dir], to, flags) < 0)
+	if (renameat2(AT_FDCWD, draft_path_to(d, from_dir, from).text, AT_FDCWD,
+		      draft_path_to(d, to_dir, to).text, flags) < 0)
 		return -errno;
 	if (target)
 		drop_locked(d, target);
@@ -463,7 +501,7 @@ int draft_rename(struct draft *d, enum draft_dir from_dir, const char *from, enu
 {
 	int r;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	r = rename_locked(d, from_dir, from, to_dir, to, flags);
 	pthread_mutex_unlock(&d->mutex);
 	if (r == 0)
@@ -476,11 +514,12 @@ int draft_set_times(struct draft *d, uint32_t number, const struct timespec time
 	struct draft_file *f;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_number_locked(d, number);
 	if (!f)
 		r = -ENOENT;
-	else if (utimensat(d->fds[f->dir], f->name, times, AT_SYMLINK_NOFOLLOW) < 0)
+	else if (utimensat(AT_FDCWD, draft_path_to(d, f->dir, f->name).text, times,
+			   AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	pthread_mutex_unlock(&d->mutex);
 	return r;
@@ -491,12 +530,12 @@ int draft_set_mode(struct draft *d, uint32_t number, mode_t mode)
 	struct draft_file *f;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_number_locked(d, number);
 	if (!f)
 		r = -ENOENT;
 	/* The daemon itself must be able to go on reading and writing it. */
-	else if (fchmodat(d->fds[f->dir], f->name, (mode & 0777) | 0600, 0) < 0)
+	else if (chmod(draft_path_to(d, f->dir, f->name).text, (mode & 0777) | 0600) < 0)
 		r = -errno;
 	pthread_mutex_unlock(&d->mutex);
 	return r;

@@ -73,10 +73,12 @@ struct draft;
 struct input;
 struct draft_handle;
 
-/* Takes up what is in dir (made if absent).  scratch_dir: for the check's
- * unlinked files.  rules is kept, its ctx borrowed until draft_free(). */
+/* Takes up what is in dir (made if absent), or with DRAFT_ENDED when it is first
+ * asked for: what has ended is many, and seldom looked at.  scratch_dir: for the
+ * check's unlinked files.  rules is kept, its ctx borrowed until draft_free(). */
 MUST_CHECK int draft_open_dir(const char *dir, const char *scratch_dir,
-			      const struct draft_rules *rules, struct draft **ret, struct err *e);
+			      const struct draft_rules *rules, enum draft_seal seal,
+			      struct draft **ret, struct err *e);
 void draft_free(struct draft *d); /* NULL is fine; no handle may be open */
 
 /* --- names and attributes: a file is known by its number within the job --- */

@@ -3,6 +3,7 @@
 
 /* Shared by draft.c (names), draftfile.c (content) and draftcheck.c (verdict). */
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -22,12 +23,12 @@ struct draft_file {
 	uint64_t commit_seq; /* order of commits; 0: none of this life */
 	/* Under its own mutex: */
 	pthread_mutex_t mutex;
-	bool dirty;		  /* written since the last commit */
-	uint64_t version;	  /* of the content */
-	struct input *check;	  /* owned; DRAFT_ROLE_INPUT only, NULL until needed */
-	char fault[ERR_TEXT_MAX]; /* why the last write was refused; or empty */
-	int torn;		  /* -errno of a write that failed (a full disk); or 0 */
-	uint64_t torn_offset;	  /* where: until it is written again, bytes are missing */
+	bool dirty;	      /* written since the last commit */
+	uint64_t version;     /* of the content */
+	struct input *check;  /* owned; DRAFT_ROLE_INPUT only, NULL until needed */
+	char *fault;	      /* owned: why the last write was refused; or NULL */
+	int torn;	      /* -errno of a write that failed (a full disk); or 0 */
+	uint64_t torn_offset; /* where: until it is written again, bytes are missing */
 };
 
 struct draft_handle {
@@ -41,8 +42,9 @@ struct draft_handle {
 struct draft {
 	char *dir, *scratch_dir; /* owned */
 	struct draft_rules rules;
-	int fds[2];		   /* of dir and media/; -1 */
-	pthread_mutex_t mutex;	   /* of all below */
+	pthread_mutex_t mutex; /* of all below */
+	bool loaded;	       /* the list is that of the directory */
+	bool has_media;
 	struct draft_file **files; /* owned, by number; unlinked ones leave */
 	size_t count;
 	uint32_t last_number;
@@ -54,7 +56,19 @@ struct draft {
 	atomic_bool cancel; /* ends a scan */
 };
 
+/* Takes the mutex, with the list of files there. */
+void draft_lock(struct draft *d);
+
+/* Directories are not kept open: a mount may have a hundred thousand jobs. */
+#define DRAFT_DIR_MAX (PATH_MAX - DRAFT_NAME_MAX - 16)
+struct draft_path {
+	char text[PATH_MAX];
+};
+struct draft_path draft_path_to(const struct draft *d, enum draft_dir dir, const char *name);
+int draft_sync_dir(const struct draft *d);
+
 /* Helpers that need the draft's mutex end in _locked. */
+int draft_fstat_locked(const struct draft *d, const struct draft_file *f, struct stat *ret);
 struct draft_file *draft_find_locked(struct draft *d, enum draft_dir dir, const char *name);
 struct draft_file *draft_by_number_locked(struct draft *d, uint32_t number);
 struct draft_file *draft_by_role_locked(struct draft *d, enum draft_role role);

@@ -24,7 +24,7 @@ static bool someone_writes_locked(const struct draft *d)
 
 static int open_file_locked(struct draft *d, const struct draft_file *f)
 {
-	int fd = openat(d->fds[f->dir], f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(draft_path_to(d, f->dir, f->name).text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -73,7 +73,7 @@ static bool small_file_is_good(struct draft *d, struct draft_file *f, struct buf
 	int r;
 
 	pthread_mutex_lock(&f->mutex);
-	if (f->fault[0])
+	if (f->fault)
 		snprintf(e.text, sizeof(e.text), "%s", f->fault);
 	else if (f->torn)
 		draft_describe_torn(f->name, f->torn, &e);
@@ -99,7 +99,7 @@ static bool has_content_locked(struct draft *d, const struct draft_file *f)
 {
 	struct stat st;
 
-	return fstatat(d->fds[f->dir], f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
+	return draft_fstat_locked(d, f, &st) == 0 && st.st_size > 0;
 }
 
 /* Judges the input if it is there and nobody writes it.  The caller holds a
@@ -138,7 +138,7 @@ int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, s
 	int r = 0;
 
 	*ret = (struct draft_summary){.verdict = DRAFT_INCOMPLETE};
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	input = draft_by_role_locked(d, DRAFT_ROLE_INPUT);
 	model = draft_by_role_locked(d, DRAFT_ROLE_MODEL);
 	config = draft_by_role_locked(d, DRAFT_ROLE_CONFIG);
@@ -165,7 +165,7 @@ int draft_check(struct draft *d, struct draft_summary *ret, struct buf *error, s
 			r = err_errno(e, fd, "cannot read input.jsonl");
 		else
 			r = check_input(d, input, fd, ret, error, &input_good, e);
-		pthread_mutex_lock(&d->mutex);
+		draft_lock(d);
 		draft_file_unref_locked(input);
 		pthread_mutex_unlock(&d->mutex);
 	}
@@ -184,7 +184,7 @@ bool draft_seal(struct draft *d, const struct draft_summary *judged)
 {
 	bool sealed = false;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	if (judged->verdict == DRAFT_READY && d->events == judged->events &&
 	    !someone_writes_locked(d)) {
 		d->seal = DRAFT_ACTIVE;
@@ -194,10 +194,25 @@ bool draft_seal(struct draft *d, const struct draft_summary *judged)
 	return sealed;
 }
 
+/* Nobody asks any more: descriptors and mappings that other jobs need. */
+static void drop_checks_locked(struct draft *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		struct draft_file *f = d->files[i];
+
+		pthread_mutex_lock(&f->mutex);
+		input_free(f->check);
+		f->check = NULL;
+		pthread_mutex_unlock(&f->mutex);
+	}
+}
+
 void draft_set_seal(struct draft *d, enum draft_seal seal)
 {
-	pthread_mutex_lock(&d->mutex);
+	pthread_mutex_lock(&d->mutex); /* whether its files are known or not */
 	d->seal = seal;
+	if (seal == DRAFT_ENDED)
+		drop_checks_locked(d);
 	draft_touch_locked(d, DRAFT_ROLE_SCRATCH);
 	pthread_mutex_unlock(&d->mutex);
 }
@@ -208,7 +223,7 @@ static int read_role(struct draft *d, enum draft_role role, struct buf *out, str
 	struct draft_file *f;
 	int r;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_role_locked(d, role);
 	fd = f ? open_file_locked(d, f) : -ENOENT;
 	pthread_mutex_unlock(&d->mutex);
@@ -247,10 +262,10 @@ int draft_path(struct draft *d, enum draft_role role, char **ret)
 	char *path = NULL;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_role_locked(d, role);
 	if (role == DRAFT_ROLE_MEDIA) {
-		if (d->fds[1] >= 0 && asprintf(&path, "%s/media", d->dir) < 0)
+		if (d->has_media && asprintf(&path, "%s/media", d->dir) < 0)
 			r = -ENOMEM;
 	} else if (f && asprintf(&path, "%s/%s", d->dir, f->name) < 0) {
 		r = -ENOMEM;
@@ -266,18 +281,38 @@ struct input *draft_sealed_input(struct draft *d)
 	struct draft_file *f;
 	struct input *in;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_role_locked(d, DRAFT_ROLE_INPUT);
 	in = f && d->seal != DRAFT_OPEN ? f->check : NULL;
 	pthread_mutex_unlock(&d->mutex);
 	return in;
 }
 
+int draft_sync_dir(const struct draft *d)
+{
+	CLEANUP(fd_closep) int fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0) /* a job that was removed while its file was open */
+		return errno == ENOENT ? 0 : -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Everything on its file system, which is less than an fsync a file. */
+static int sync_media(const struct draft *d, struct err *e)
+{
+	struct draft_path path = draft_path_to(d, DRAFT_TOP, "media");
+	CLEANUP(fd_closep) int fd = open(path.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) < 0 ? err_errno(e, -errno, "cannot sync media/") : 0;
+}
+
 int draft_sync_all(struct draft *d, struct err *e)
 {
 	int fds[DRAFT_ROLE_COUNT], n = 0, r = 0;
+	bool media;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
+	media = d->has_media;
 	for (int role = DRAFT_ROLE_INPUT; role < DRAFT_ROLE_MEDIA; role++) {
 		struct draft_file *f = draft_by_role_locked(d, (enum draft_role)role);
 
@@ -291,10 +326,13 @@ int draft_sync_all(struct draft *d, struct err *e)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
-	if (r == 0 && d->fds[1] >= 0 && syncfs(d->fds[1]) < 0)
-		r = err_errno(e, -errno, "cannot sync media/");
-	if (r == 0 && fsync(d->fds[0]) < 0)
-		r = err_errno(e, -errno, "cannot sync %s", d->dir);
+	if (r == 0 && media)
+		r = sync_media(d, e);
+	if (r == 0) {
+		r = draft_sync_dir(d);
+		if (r < 0)
+			err_errno(e, r, "cannot sync %s", d->dir);
+	}
 	return r;
 }
 

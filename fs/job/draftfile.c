@@ -51,18 +51,20 @@ int draft_create(struct draft *d, enum draft_dir dir, const char *name, int flag
 		 uint32_t *ret_number, struct draft_handle **ret)
 {
 	struct draft_file as = {.role = draft_role_of(dir, name)}, *f;
+	struct draft_path path;
 	bool changed = false;
 	int fd, r;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	r = draft_may_change_locked(d, &as);
 	f = draft_find_locked(d, dir, name);
 	if (r == 0 && f)
 		r = -EEXIST;
-	if (r == 0 && d->fds[dir] < 0)
+	if (r == 0 && dir == DRAFT_MEDIA && !d->has_media)
 		r = -ENOENT;
 	if (r == 0) {
-		fd = openat(d->fds[dir], name, local_flags(flags) | O_CREAT | O_EXCL, 0600);
+		path = draft_path_to(d, dir, name);
+		fd = open(path.text, local_flags(flags) | O_CREAT | O_EXCL, 0600);
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r == 0) {
@@ -70,7 +72,7 @@ int draft_create(struct draft *d, enum draft_dir dir, const char *name, int flag
 		f = r == 0 ? draft_add_locked(d, dir, name) : NULL;
 		if (!f) {
 			close(fd);
-			ignore_error(unlinkat(d->fds[dir], name, 0));
+			unlink(path.text);
 			r = r < 0 ? r : -ENOSPC;
 		}
 	}
@@ -91,7 +93,7 @@ int draft_open(struct draft *d, uint32_t number, int flags, struct draft_handle 
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	int fd, r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	f = draft_by_number_locked(d, number);
 	if (!f)
 		r = -ENOENT;
@@ -99,7 +101,7 @@ int draft_open(struct draft *d, uint32_t number, int flags, struct draft_handle 
 		r = draft_may_change_locked(d, f);
 	if (r == 0) {
 		flags = writer && (flags & O_ACCMODE) == O_RDONLY ? flags | O_RDWR : flags;
-		fd = openat(d->fds[f->dir], f->name, local_flags(flags));
+		fd = open(draft_path_to(d, f->dir, f->name).text, local_flags(flags));
 		r = fd < 0 ? -errno : handle_locked(d, f, fd, flags, ret);
 	}
 	pthread_mutex_unlock(&d->mutex);
@@ -225,6 +227,12 @@ static int put_all(int fd, const char *bytes, size_t size, uint64_t offset)
 	return 0;
 }
 
+static void set_fault(struct draft_file *f, const char *words)
+{
+	free(f->fault);
+	f->fault = words ? strdup(words) : NULL;
+}
+
 /* What a small file would be after the write, judged before it is made. */
 static int judge_write_locked(struct draft_handle *h, enum draft_role role, const char *bytes,
 			      size_t size, uint64_t offset)
@@ -248,7 +256,7 @@ static int judge_write_locked(struct draft_handle *h, enum draft_role role, cons
 		text.size = (size_t)(offset + size);
 	memcpy(text.data + offset, bytes, size);
 	r = draft_judge(h->draft, role, text.data, text.size, false, &e);
-	snprintf(h->file->fault, sizeof(h->file->fault), "%s", r < 0 ? e.text : "");
+	set_fault(h->file, r < 0 ? e.text : NULL);
 	return r;
 }
 
@@ -338,7 +346,7 @@ int draft_handle_truncate(struct draft_handle *h, uint64_t size)
 	} else {
 		f->dirty = true;
 		f->version++;
-		f->fault[0] = '\0';
+		set_fault(f, NULL);
 		if (size <= f->torn_offset)
 			f->torn = 0;
 		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir)) {
@@ -359,13 +367,13 @@ static int flush_small_locked(struct draft_handle *h, enum draft_role role)
 	struct err e = ERR_INIT;
 	int r;
 
-	if (h->file->fault[0])
+	if (h->file->fault)
 		return -EINVAL;
 	r = draft_read_small(h->fd, &text);
 	if (r == 0)
 		r = draft_judge(h->draft, role, text.data, text.size, true, &e);
 	if (r == -EINVAL)
-		snprintf(h->file->fault, sizeof(h->file->fault), "%s", e.text);
+		set_fault(h->file, e.text);
 	return r;
 }
 
@@ -398,7 +406,7 @@ int draft_flush(struct draft_handle *h)
 	pthread_mutex_lock(&f->mutex);
 	if (f->torn && role != DRAFT_ROLE_SCRATCH) {
 		r = -EINVAL;
-	} else if (f->dirty || f->fault[0]) {
+	} else if (f->dirty || f->fault) {
 		if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG)
 			r = flush_small_locked(h, role);
 		else if (role == DRAFT_ROLE_INPUT)
@@ -443,12 +451,12 @@ int draft_flush_slow(struct draft_handle *h)
 
 int draft_sync(struct draft_handle *h)
 {
-	const struct draft *d = h->draft;
+	int r;
 
-	/* The name as well: the file may be new. */
-	if (fsync(h->fd) < 0 || fsync(d->fds[DRAFT_TOP]) < 0)
+	if (fsync(h->fd) < 0)
 		return -errno;
-	return draft_flush(h);
+	r = draft_sync_dir(h->draft); /* the name as well: the file may be new */
+	return r < 0 ? r : draft_flush(h);
 }
 
 void draft_release(struct draft_handle *h)
@@ -458,7 +466,7 @@ void draft_release(struct draft_handle *h)
 	bool writer = h->writer, dirty;
 
 	close(h->fd);
-	pthread_mutex_lock(&d->mutex);
+	draft_lock(d);
 	if (writer) {
 		f->writers--;
 		pthread_mutex_lock(&f->mutex);

@@ -46,7 +46,6 @@ static void job_free(struct job *j)
 		return;
 	view_unref(j->view);
 	draft_free(j->draft);
-	fd_closep(&j->log_fd);
 	watches_free(j->watches, j->watch_count);
 	for (int i = 0; i < JOB_RECORDS_COUNT; i++)
 		free(j->tombs.records[i]);
@@ -102,14 +101,19 @@ static void draft_changed(void *ctx)
 	job_poke(ctx);
 }
 
-static int open_log(struct job *j, struct err *e)
+/* Opened anew each time: a mount may have a hundred thousand jobs. */
+static int open_log(const struct job *j, int flags, int *ret)
 {
 	CLEANUP(str_freep) char *path = NULL;
+	int fd;
 
 	if (asprintf(&path, "%s/log", j->dir) < 0)
 		return -ENOMEM;
-	j->log_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	return j->log_fd < 0 ? err_errno(e, -errno, "cannot open %s", path) : 0;
+	fd = open(path, flags | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
 }
 
 static enum draft_seal seal_of(int phase)
@@ -140,13 +144,9 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 		return err_errno(e, -errno, "cannot make %s", j->dir);
 	if (asprintf(&files, "%s/files", j->dir) < 0)
 		return -ENOMEM;
-	r = open_log(j, e);
+	r = draft_open_dir(files, j->jobs->scratch_dir, &rules, seal_of(row->phase), &j->draft, e);
 	if (r < 0)
 		return r;
-	r = draft_open_dir(files, j->jobs->scratch_dir, &rules, &j->draft, e);
-	if (r < 0)
-		return r;
-	draft_set_seal(j->draft, seal_of(row->phase));
 	j->wishes = (struct store_wishes){.held = row->held,
 					  .submit = row->submit_wanted,
 					  .stop = row->stop_wanted,
@@ -192,7 +192,6 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		return err_set(e, -ENOMEM, "no memory for a job");
 	atomic_init(&j->refs, 1);
 	j->jobs = en;
-	j->log_fd = -1;
 	j->busy = true; /* nobody serves it before it is whole */
 	pthread_mutex_init(&j->mutex, NULL);
 	pthread_mutex_init(&j->wish_mutex, NULL);
@@ -260,9 +259,18 @@ struct draft *job_draft(struct job *j)
 	return j->draft;
 }
 
-int job_log_fd(const struct job *j)
+int job_log_open(const struct job *j, int *ret)
 {
-	return j->log_fd;
+	return open_log(j, O_RDONLY, ret);
+}
+
+int job_log_stat(const struct job *j, struct stat *ret)
+{
+	CLEANUP(str_freep) char *path = NULL;
+
+	if (asprintf(&path, "%s/log", j->dir) < 0)
+		return -ENOMEM;
+	return stat(path, ret) < 0 ? -errno : 0;
 }
 
 void job_log(struct job *j, const char *fmt, ...)
@@ -270,6 +278,7 @@ void job_log(struct job *j, const char *fmt, ...)
 	char when[CLOCK_TEXT_MAX], what[LOG_LINE_MAX];
 	CLEANUP(str_freep) char *line = NULL;
 	CLEANUP(str_freep) char *name = NULL;
+	CLEANUP(fd_closep) int fd = -1;
 	va_list ap;
 	int n;
 
@@ -282,8 +291,8 @@ void job_log(struct job *j, const char *fmt, ...)
 	clock_format_utc(clock_wall_ns(j->jobs->o.clock), when);
 	n = asprintf(&line, "%s %s\n", when, what);
 	/* A log that cannot be written (disk full) must not stop the job. */
-	if (n > 0)
-		ignore_error((int)write(j->log_fd, line, (size_t)n));
+	if (n > 0 && open_log(j, O_WRONLY | O_APPEND, &fd) == 0)
+		ignore_error((int)write(fd, line, (size_t)n));
 	pthread_mutex_lock(&j->mutex);
 	name = strdup(j->name);
 	pthread_mutex_unlock(&j->mutex);

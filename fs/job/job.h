@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/macros.h"
@@ -51,8 +52,9 @@ bool job_is_removed(struct job *j);
 /* Borrowed for as long as the job is held. */
 struct draft *job_draft(struct job *j);
 
-/* JOB/log, append-only: a descriptor to pread and fstat, borrowed. */
-int job_log_fd(const struct job *j);
+/* JOB/log, append-only: a descriptor to pread, the caller's to close. */
+MUST_CHECK int job_log_open(const struct job *j, int *ret);
+MUST_CHECK int job_log_stat(const struct job *j, struct stat *ret);
 
 /* Appends "2026-11-21T01:37:04Z what\n" to JOB/log and to the mount's events. */
 PRINTF_LIKE(2, 3) void job_log(struct job *j, const char *fmt, ...);

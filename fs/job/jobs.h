@@ -93,7 +93,7 @@ void jobs_command(struct jobs *en, struct job *j, enum command c, jobs_done *don
 /* Runs run(arg) on a pool thread: for what a FUSE worker must not do. */
 MUST_CHECK int jobs_run(struct jobs *en, void (*run)(void *arg), void *arg);
 
-/* STATE/events, as job_log_fd(). */
+/* STATE/events, append-only: a descriptor to pread and fstat, borrowed. */
 int jobs_events_fd(const struct jobs *en);
 
 #endif

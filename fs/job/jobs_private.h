@@ -57,7 +57,6 @@ struct job {
 	uint64_t number;
 	char *dir; /* owned: STATE/jobs/N */
 	struct draft *draft;
-	int log_fd;
 	atomic_uint refs;
 	atomic_bool removed;
 

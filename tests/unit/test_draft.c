@@ -55,7 +55,8 @@ static void open_draft(struct fixture *f)
 	void *dir = f->dir;
 	struct err e = ERR_INIT;
 
-	if (draft_open_dir(tempdir_path(&dir, "files").text, f->dir, &rules, &f->draft, &e) < 0)
+	if (draft_open_dir(tempdir_path(&dir, "files").text, f->dir, &rules, DRAFT_OPEN, &f->draft,
+			   &e) < 0)
 		fail_msg("%s", e.text);
 }
 

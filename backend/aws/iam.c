@@ -302,7 +302,7 @@ static void take_decision(void *ctx, const struct leaf *l)
 
 static void add_question(struct buf *form, const struct iam_question *q)
 {
-	char name[64];
+	char name[96];
 
 	buf_add_str(form, "Action=SimulatePrincipalPolicy&Version=2010-05-08");
 	add_field(form, "PolicySourceArn", q->principal);
@@ -314,11 +314,15 @@ static void add_question(struct buf *form, const struct iam_question *q)
 		snprintf(name, sizeof(name), "ResourceArns.member.%u", n + 1);
 		add_field(form, name, q->resources[n]);
 	}
-	if (!q->passed_to)
-		return;
-	add_field(form, "ContextEntries.member.1.ContextKeyName", "iam:PassedToService");
-	add_field(form, "ContextEntries.member.1.ContextKeyType", "string");
-	add_field(form, "ContextEntries.member.1.ContextKeyValues.member.1", q->passed_to);
+	for (unsigned n = 0; n < IAM_CONTEXT_MAX && q->context[n].key; n++) {
+		snprintf(name, sizeof(name), "ContextEntries.member.%u.ContextKeyName", n + 1);
+		add_field(form, name, q->context[n].key);
+		snprintf(name, sizeof(name), "ContextEntries.member.%u.ContextKeyType", n + 1);
+		add_field(form, name, "string");
+		snprintf(name, sizeof(name), "ContextEntries.member.%u.ContextKeyValues.member.1",
+			 n + 1);
+		add_field(form, name, q->context[n].value);
+	}
 }
 
 int iam_simulate(const struct iam *i, const struct iam_question *q, struct iam_verdict *ret,

@@ -21,6 +21,7 @@
 #define IAM_ARN_MAX	 2048
 #define IAM_ACTIONS_MAX	 8
 #define IAM_RESOURCE_MAX 8
+#define IAM_CONTEXT_MAX	 2
 
 struct iam_identity {
 	char account[16];	   /* "111122223333" */
@@ -62,7 +63,9 @@ struct iam_question {
 	const char *principal;
 	const char *actions[IAM_ACTIONS_MAX];	 /* up to the first NULL */
 	const char *resources[IAM_RESOURCE_MAX]; /* the same */
-	const char *passed_to;			 /* iam:PassedToService, or NULL */
+	struct {
+		const char *key, *value; /* "iam:PassedToService" */
+	} context[IAM_CONTEXT_MAX];	 /* up to the first without a key */
 };
 
 struct iam_verdict {

@@ -1,11 +1,13 @@
 #include "backend/http/http.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "fs/base/buf.h"
+#include "fs/base/clock.h"
 #include "fs/base/log.h"
 
 /*
@@ -24,6 +26,7 @@
 
 #define STEP_MAX_MS 60000
 #define KEEPALIVE_S 30L
+#define DATE_MAX_S  (4LL * INT32_MAX) /* the year 2242 */
 
 struct http_headers {
 	struct curl_slist *list; /* owned; may hold secrets */
@@ -32,7 +35,7 @@ struct http_headers {
 struct call {
 	CURL *easy;			/* owned; NULL until first used */
 	struct buf answer;		/* what has come so far */
-	struct curl_slist own_lines[2]; /* go in front of the shared list */
+	struct curl_slist own_lines[3]; /* go in front of the shared list */
 	char words[CURL_ERROR_SIZE];
 	bool busy, too_large;
 	bool head_whole; /* the empty line after the headers has come */
@@ -149,10 +152,25 @@ const char *http_answer_header(const struct http_answer *a, const char *name)
 {
 	struct curl_header *header;
 
+	for (const char *const *made = a->made_up_headers; made && made[0]; made += 2)
+		if (strcasecmp(made[0], name) == 0)
+			return made[1];
 	if (!a->private_ ||
 	    curl_easy_header(a->private_, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
 	return header->value;
+}
+
+bool http_answer_date_ns(const struct http_answer *a, int64_t *ret_wall_ns)
+{
+	const char *text = http_answer_header(a, "date");
+	/* All forms of an HTTP date begin with the name of a day. */
+	time_t at = text && isalpha((unsigned char)*text) ? curl_getdate(text, NULL) : -1;
+
+	if (at < 0 || at > DATE_MAX_S)
+		return false;
+	*ret_wall_ns = at * NS_PER_S;
+	return true;
 }
 
 int http_client_new(unsigned calls_max, struct http_client **ret, struct err *e)
@@ -249,7 +267,7 @@ static CURLcode set_habits(CURL *easy)
 	SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	SET(easy, CURLOPT_USERAGENT, "batchfs/" BATCHFS_VERSION);
-	SET(easy, CURLOPT_ACCEPT_ENCODING, "");
+	SET(easy, CURLOPT_PATH_AS_IS, 1L);
 	SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_TIMEOUT_MS);
 	SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
@@ -261,33 +279,66 @@ static CURLcode set_habits(CURL *easy)
 	return CURLE_OK;
 }
 
-static CURLcode set_request(struct call *call, const struct http_request *r)
+static CURLcode set_method(CURL *easy, const struct http_request *r)
+{
+	bool sends = strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0;
+
+	if (strcmp(r->method, "HEAD") == 0)
+		SET(easy, CURLOPT_NOBODY, 1L);
+	if (r->body || sends) {
+		SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(r->body ? r->body_size : 0));
+		SET(easy, CURLOPT_POSTFIELDS, r->body ? r->body : ""); /* not copied */
+	}
+	SET(easy, CURLOPT_CUSTOMREQUEST, r->method);
+	return CURLE_OK;
+}
+
+static bool names_content_type(const struct http_request *r)
+{
+	return (r->headers && http_headers_has(r->headers, "content-type")) ||
+	       (r->header_line && strncasecmp(r->header_line, "content-type:", 13) == 0);
+}
+
+/* Nodes of our own before the shared list, which stays as it is.  libcurl only
+ * reads the lines. */
+static CURLcode set_header_lines(struct call *call, const struct http_request *r)
 {
 	static char no_expect[] = "Expect:"; /* spares a pause of a second */
+	static char no_type[] = "Content-Type:";
+	char *lines[] = {no_expect, names_content_type(r) ? NULL : no_type,
+			 (char *)(uintptr_t)r->header_line};
+	struct curl_slist *first = r->headers ? r->headers->list : NULL;
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		if (!lines[i])
+			continue;
+		call->own_lines[i] = (struct curl_slist){.data = lines[i], .next = first};
+		first = &call->own_lines[i];
+	}
+	SET(call->easy, CURLOPT_HTTPHEADER, first);
+	return CURLE_OK;
+}
+
+static CURLcode set_request(struct call *call, const struct http_request *r)
+{
 	CURL *easy = call->easy;
+	CURLcode code;
 
 	SET(easy, CURLOPT_URL, r->url);
 	SET(easy, CURLOPT_UNIX_SOCKET_PATH, r->unix_path);
 	if (r->direct)
 		SET(easy, CURLOPT_NOPROXY, "*");
+	if (r->ca_bundle)
+		SET(easy, CURLOPT_CAINFO, r->ca_bundle);
+	if (!r->as_stored)
+		SET(easy, CURLOPT_ACCEPT_ENCODING, "");
 	SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
 	SET(easy, CURLOPT_WRITEDATA, call);
 	SET(easy, CURLOPT_HEADERDATA, call);
 	SET(easy, CURLOPT_PRIVATE, call);
 	SET(easy, CURLOPT_ERRORBUFFER, call->words);
-	if (r->body) {
-		SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
-		SET(easy, CURLOPT_POSTFIELDS, r->body); /* not copied */
-	}
-	SET(easy, CURLOPT_CUSTOMREQUEST, r->method);
-	/* Nodes of our own before the shared list, which stays as it is.
-	 * libcurl only reads the lines. */
-	call->own_lines[0].data = no_expect;
-	call->own_lines[0].next = r->headers ? r->headers->list : NULL;
-	call->own_lines[1].data = (char *)(uintptr_t)r->header_line;
-	call->own_lines[1].next = &call->own_lines[0];
-	SET(easy, CURLOPT_HTTPHEADER, &call->own_lines[r->header_line ? 1 : 0]);
-	return CURLE_OK;
+	code = set_method(easy, r);
+	return code == CURLE_OK ? set_header_lines(call, r) : code;
 }
 
 static struct call *idle_call(struct http_client *c)

@@ -12,7 +12,9 @@
  *
  * Connections are kept and used again.  No redirects are followed and no
  * scheme but http and https is spoken.  What a server sends is bounded by
- * answer_max (after decompression), how long it may take by timeout_ms.
+ * answer_max (after decompression), how long it may take by timeout_ms.  Paths
+ * go out as they are, dot segments and all.  POST and PUT without a body say
+ * Content-Length: 0; no Content-Type goes out but the one that is given.
  *
  * Threads: a client belongs to one thread; different clients are independent.
  * Errors: 0 or -errno; *e, if given, is written on failure only.
@@ -73,12 +75,17 @@ struct http_answer {
 	const char *body; /* what came of it, NUL after it; borrowed for the call */
 	size_t size;
 	char words[HTTP_WORDS_MAX]; /* of a failure, libcurl's words; may be empty */
+	/* Of an answer that was made up (in a test): name, value, ..., NULL; else NULL. */
+	const char *const *made_up_headers;
 	void *private_;
 };
 
 /* The first header of that name (any case); NULL if it is not there.
  * Borrowed for the call. */
 const char *http_answer_header(const struct http_answer *a, const char *name);
+
+/* The header Date; false if there is none or it makes no sense. */
+bool http_answer_date_ns(const struct http_answer *a, int64_t *ret_wall_ns);
 
 struct http_request {
 	const char *method;		    /* "POST" */
@@ -87,10 +94,12 @@ struct http_request {
 	bool direct;			    /* no proxy, whatever the environment says */
 	const struct http_headers *headers; /* borrowed until done */
 	const char *header_line;	    /* one more, "name: value", or NULL; until done */
-	const char *body;		    /* borrowed until done; NULL: none */
+	const char *body;		    /* borrowed until done, not copied; NULL: none */
 	size_t body_size;
-	size_t answer_max; /* 0: HTTP_ANSWER_MAX */
-	long timeout_ms;   /* of the whole; 0: none */
+	bool as_stored;	       /* ask for no compression, and undo none */
+	const char *ca_bundle; /* a file of PEM instead of the system's; or NULL */
+	size_t answer_max;     /* 0: HTTP_ANSWER_MAX */
+	long timeout_ms;       /* of the whole; 0: none */
 	/* Called once, from http_step() or http_cancel_all(); may submit. */
 	void (*done)(void *ctx, const struct http_answer *a);
 	void *ctx;

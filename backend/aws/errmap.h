@@ -30,7 +30,7 @@ enum errmap_class {
 	ERRMAP_TRANSIENT, /* 5xx and such; it may have been acted on */
 	ERRMAP_EXPIRED,	  /* credentials: renew and ask once more */
 	ERRMAP_SKEWED,	  /* our clock: correct by the Date header, once */
-	ERRMAP_REDIRECT,  /* another region */
+	ERRMAP_REDIRECT,  /* another region or host: ask there, signed anew */
 	ERRMAP_DENIED,	  /* 401, 403 */
 	ERRMAP_NOT_FOUND,
 	ERRMAP_QUOTA, /* ServiceQuotaExceeded: when a job has ended */
@@ -44,14 +44,23 @@ struct errmap {
 	enum errmap_class class;
 	char code[ERRMAP_CODE_MAX];	  /* "ThrottlingException"; may be empty */
 	char message[ERRMAP_MESSAGE_MAX]; /* the service's words; may be empty */
-	char region[64];		  /* of a redirect, where it is told */
+	char region[64]; /* of a redirect, where it is told; not checked: it is what came */
 };
 
-/* a: borrowed.  A 200 whose body is an S3 <Error> is one, if may_lie. */
+/*
+ * a: borrowed.  A 200 whose body is an S3 <Error> is one, if may_lie; and so is
+ * one without a body or with half a one, so that may_lie is for operations that
+ * answer in XML only.  An answer to HEAD has no body: what its status says.
+ *
+ * The message is one line of UTF-8, without the canonical request that some
+ * services repeat to whom they refuse (the session token is in it).
+ */
 void errmap_read(const struct http_answer *a, bool may_lie, struct errmap *ret);
 
-/* What a caller returns for it: -EAGAIN for all that passes, -EACCES, -ENOENT,
- * -EBUSY (quota), -EEXIST (conflict), -ESTALE (precondition), -EINVAL. */
+/* What a caller returns for it: -EAGAIN for all that passes (unsent,
+ * transport, throttled, transient), -EACCES (denied, expired, skewed), -ENOENT,
+ * -EXDEV (redirect), -EBUSY (quota), -EEXIST (conflict), -ESTALE
+ * (precondition), -EINVAL. */
 int errmap_errno(enum errmap_class c);
 
 /* "denied". */

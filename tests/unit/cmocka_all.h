@@ -13,7 +13,7 @@
  * test "not ok", which meson takes for a failure, and it jumps over cleanups. */
 #define SKIP_TEST(...)                                                                             \
 	do {                                                                                       \
-		print_message("# skipped: " __VA_ARGS__);                                            \
+		print_message("# skipped: " __VA_ARGS__);                                          \
 		return;                                                                            \
 	} while (0)
 

@@ -51,12 +51,14 @@ MUST_CHECK int creds_chain_new(const struct awsconfig *config, struct wire *wire
 void creds_chain_free(struct creds_chain *c); /* NULL is fine */
 
 /* A copy, the caller's.  May block for a renewal.  -ENOKEY: no provider is
- * configured; -EACCES: one is and was refused (SSO expired, process failed);
- * -EAGAIN: its server cannot be reached now. */
+ * configured; -EINVAL: one is half or in contradictions; -EACCES: one is and
+ * was refused (SSO expired, process failed); -EAGAIN: its server cannot be
+ * reached now; -ECANCELED: wire_cancel(). */
 MUST_CHECK int creds_get(struct creds_chain *c, struct creds *ret, struct err *e);
 
 /* A service said that the key with this id is no good any more: the next
- * creds_get() asks the provider again (once per key). */
+ * creds_get() reads the files and asks the provider again (once a minute for
+ * one key). */
 void creds_reject(struct creds_chain *c, const char *access_key_id);
 
 /* A Bedrock API key (AWS_BEARER_TOKEN_BEDROCK); NULL if there is none; borrowed. */

@@ -73,6 +73,16 @@ static void set_open_flags(const struct file *f, struct fuse_file_info *fi)
 	}
 }
 
+/* Who looks how an active job is would like to know how it is now. */
+static void hurry(const struct fs *fs, const struct file *f)
+{
+	if (f->view &&
+	    (f->node.kind == KIND_STATUS || f->node.kind == KIND_STATUS_JSON ||
+	     f->node.kind == KIND_PROGRESS) &&
+	    f->view->state >= JOB_SUBMITTED && !job_state_is_end(f->view->state))
+		jobs_hurry(fs->tree.jobs);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct fs *fs = ops_fs(req);
@@ -90,6 +100,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	opened_add(fs->opened, f);
+	if (!is_writing(fi->flags)) /* the helper behind inotify asks nothing */
+		hurry(fs, f);
 	set_open_flags(f, fi);
 	if (fuse_reply_open(req, fi) < 0)
 		opened_close(fs->opened, f); /* interrupted: no release will come */

@@ -48,7 +48,7 @@ static int generation_path(const struct job *j, uint32_t generation, char **ret)
 	return cache_path(j, leaf, ret);
 }
 
-static int fetch_part(struct job *j, const struct store_part *p, struct paths *to, struct err *e)
+static int fetch_part(struct job *j, struct store_part *p, struct paths *to, struct err *e)
 {
 	CLEANUP(backend_files_release) struct backend_files files = {.count = 0};
 	CLEANUP(str_freep) char *dir = NULL;
@@ -69,7 +69,37 @@ static int fetch_part(struct job *j, const struct store_part *p, struct paths *t
 			return err_set(e, -E2BIG, "more than %d result files", PATHS_MAX);
 		to->paths[to->count++] = STEAL(&files.paths[i]);
 	}
+	/* Answers may lack a count that the provider has. */
+	if (files.has_tokens)
+		p->tokens = files.tokens;
 	return 0;
+}
+
+/* Of the results that are there already: what earlier attempts brought is in
+ * them, and need not be fetched a second time, nor be there any more. */
+static int add_results_before(struct job *j, struct paths *to)
+{
+	CLEANUP(str_freep) char *dir = NULL;
+	int r = generation_path(j, j->row.generation, &dir);
+
+	if (r == 0 && asprintf(&to->paths[0], "%s/output.jsonl", dir) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		to->count = 1;
+	return r;
+}
+
+/* What was downloaded is in the results now; what a backend keeps is its own. */
+static void drop_downloads(const struct job *j, const struct paths *paths)
+{
+	CLEANUP(str_freep) char *prefix = NULL;
+
+	if (cache_path(j, "fetched-", &prefix) < 0)
+		return;
+	for (size_t i = 0; i < paths->count; i++)
+		if (strncmp(paths->paths[i], prefix, strlen(prefix)) == 0 &&
+		    unlink(paths->paths[i]) < 0 && errno != ENOENT)
+			log_warning("finish", "cannot delete %s", paths->paths[i]);
 }
 
 /* The most telling end among the parts of an attempt. */
@@ -154,11 +184,13 @@ static int describe_end(const struct job *j, enum job_state end, const struct re
 
 static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, struct err *e)
 {
-	int r = 0;
+	bool fresh = j->results && j->row.ended_ns == 0 && last_attempt == j->row.attempt;
+	int r = fresh ? add_results_before(j, ret) : 0;
 
 	/* In order of attempts: of two failures the later one is the news. */
 	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (j->parts[i].remote && j->parts[i].attempt <= last_attempt)
+		if (j->parts[i].remote && j->parts[i].attempt <= last_attempt &&
+		    (!fresh || j->parts[i].attempt == last_attempt))
 			r = fetch_part(j, &j->parts[i], ret, e);
 	return r;
 }
@@ -196,7 +228,11 @@ static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt
 	q.paths = (const char *const *)paths.paths;
 	q.path_count = paths.count;
 	r = collect_run(&q, ret_sum, e);
-	return r < 0 ? r : results_open(dir, ret, e);
+	if (r == 0)
+		r = results_open(dir, ret, e);
+	if (r == 0)
+		drop_downloads(j, &paths);
+	return r;
 }
 
 static void drop_generation(struct job *j, uint32_t generation)
@@ -255,6 +291,22 @@ int finish_restore(struct job *j, struct err *e)
 	return collect_all(j, j->row.generation, j->row.attempt - 1, &sum, &j->results, e);
 }
 
+/* As counted in the answers, or by the provider where they do not say. */
+static struct tokens tokens_of(const struct job *j, const struct collect_summary *sum)
+{
+	struct tokens told = {0}, t = sum->tokens;
+
+	for (size_t i = 0; i < j->part_count; i++) {
+		told.input += j->parts[i].tokens.input;
+		told.output += j->parts[i].tokens.output;
+	}
+	if (t.input < told.input)
+		t.input = told.input;
+	if (t.output < told.output)
+		t.output = told.output;
+	return t;
+}
+
 /* Into the record, and the record into the store; as it was if that fails. */
 static int store_end(struct job *j, uint32_t generation, const struct collect_summary *sum,
 		     const struct results *res, struct err *e)
@@ -266,7 +318,7 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 	int r;
 
 	j->row.counts = sum->counts;
-	j->row.tokens = sum->tokens;
+	j->row.tokens = tokens_of(j, sum);
 	j->row.generation = generation;
 	if (!again) {
 		enum job_state end = end_state(&sum->counts, worst, dropped);

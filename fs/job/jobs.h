@@ -50,7 +50,8 @@ struct jobs_options {
 	struct store *store;	 /* borrowed likewise */
 	struct clock *clock;
 	const char *state_dir, *cache_dir; /* absolute; kept as copies */
-	int64_t settle_ns, settle_input_ns, poll_ns;
+	int64_t settle_ns, settle_input_ns;
+	int64_t poll_ns; /* at most between two polls; 0: as the backend thinks best */
 	bool submit_manual;
 	double max_cost_usd; /* a job that may cost more is held; 0: no limit */
 	/* What (bits of enum jobs_change) happened; a new view is in place; no
@@ -89,6 +90,10 @@ void jobs_remove(struct jobs *en, struct job *j, jobs_done *done, void *ctx);
 /* A command of JOB/ctl.  Durable when it answers.  -EBUSY: not in this state,
  * but later; -EINVAL: not in this state. */
 void jobs_command(struct jobs *en, struct job *j, enum command c, jobs_done *done, void *ctx);
+
+/* A reader wants to know how jobs are: the next poll may come earlier, though
+ * never within 5 s of the last one.  Any thread; does not wait. */
+void jobs_hurry(struct jobs *en);
 
 /* Runs run(arg) on a pool thread: for what a FUSE worker must not do. */
 MUST_CHECK int jobs_run(struct jobs *en, void (*run)(void *arg), void *arg);

@@ -33,6 +33,7 @@ struct jobs {
 	bool woken, ending;
 	bool polling; /* a poll is queued or under way */
 	int64_t poll_due_ns, poll_step_ns;
+	int64_t polled_ns; /* monotonic: the last poll ended */
 	atomic_bool stopping;
 	_Atomic int64_t names_ns;
 };

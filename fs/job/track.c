@@ -2,19 +2,39 @@
  * Watching parts: one poll for all jobs.
  *
  * The poller copies the provider's names of all running parts, asks once, and
- * leaves each answer with its job; the job takes it when it is served.  The
- * pace: soon after something began, then slower up to the poll option; a
- * reader never waits for a poll and never causes one.
+ * leaves each answer with its job; the job takes it when it is served.
+ *
+ * The pace is the backend's: soon after something began or has changed, then
+ * ever slower, up to a maximum of its own or that of the poll option; slower
+ * still while all that is watched only waits for its turn; and never on the
+ * beat, since many mounts may have begun together.  A reader of status never
+ * waits for a poll, but may have the next one come earlier.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
 
-#define POLL_FIRST_NS (30 * NS_PER_MS)
+#define READER_PAUSE_NS (5 * NS_PER_S) /* between two polls that readers hurried */
+#define WAITING_FACTOR	3	       /* slower, while nothing but waiting goes on */
+#define JITTER_FROM_NS	(NS_PER_S)     /* steps from here on are not kept to the letter */
+
+/* The longest step, and the first one. */
+static int64_t pace_max(const struct jobs *en)
+{
+	return en->o.poll_ns ? en->o.poll_ns : en->o.backend->ops->poll_max_ns;
+}
+
+static int64_t pace_first(const struct jobs *en)
+{
+	int64_t first = en->o.backend->ops->poll_first_ns, max = pace_max(en);
+
+	return first < max ? first : max;
+}
 
 static bool is_watched(const struct job *j, const struct store_part *p)
 {
@@ -23,14 +43,31 @@ static bool is_watched(const struct job *j, const struct store_part *p)
 
 void track_hurry(struct jobs *en)
 {
-	int64_t due = clock_mono_ns(en->o.clock) + POLL_FIRST_NS;
+	int64_t due = clock_mono_ns(en->o.clock) + pace_first(en);
 
 	pthread_mutex_lock(&en->mutex);
-	en->poll_step_ns = POLL_FIRST_NS;
+	en->poll_step_ns = pace_first(en);
 	if (en->poll_due_ns > due)
 		en->poll_due_ns = due;
 	pthread_mutex_unlock(&en->mutex);
 	sched_wake(en);
+}
+
+void jobs_hurry(struct jobs *en)
+{
+	int64_t due = clock_mono_ns(en->o.clock);
+	bool sooner;
+
+	pthread_mutex_lock(&en->mutex);
+	if (due < en->polled_ns + READER_PAUSE_NS)
+		due = en->polled_ns + READER_PAUSE_NS;
+	/* INT64_MAX: nothing is watched, or a poll is under way. */
+	sooner = en->poll_due_ns != INT64_MAX && en->poll_due_ns > due;
+	if (sooner)
+		en->poll_due_ns = due;
+	pthread_mutex_unlock(&en->mutex);
+	if (sooner)
+		sched_wake(en);
 }
 
 bool track_begin(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns)
@@ -171,6 +208,7 @@ struct round {
 	struct job **jobs; /* a reference each, one a remote */
 	char **remotes;	   /* owned */
 	struct part_status *answers;
+	enum job_state *before; /* what was known of each */
 	size_t count, capacity;
 };
 
@@ -191,7 +229,11 @@ static bool round_add(struct round *r, struct job *j, const struct watch *w)
 
 		if (answers)
 			r->answers = answers;
-		if (!jobs || !remotes || !answers)
+		enum job_state *before = realloc(r->before, capacity * sizeof(*before));
+
+		if (before)
+			r->before = before;
+		if (!jobs || !remotes || !answers || !before)
 			return false;
 		r->capacity = capacity;
 	}
@@ -199,6 +241,7 @@ static bool round_add(struct round *r, struct job *j, const struct watch *w)
 	if (!r->remotes[r->count])
 		return false;
 	r->answers[r->count] = w->status;
+	r->before[r->count] = w->status.state;
 	r->jobs[r->count++] = job_ref(j);
 	return true;
 }
@@ -244,12 +287,71 @@ static void deliver(struct job *j, const char *remote, const struct part_status 
 		job_poke(j);
 }
 
+/* Does nothing that is watched do more than wait for its turn? */
+static bool is_waiting(const struct round *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->answers[i].state != JOB_SCHEDULED)
+			return false;
+	return true;
+}
+
+/* The step after this round. */
+static int64_t next_step(const struct jobs *en, int64_t step, bool news, bool waiting)
+{
+	int64_t max = pace_max(en);
+
+	if (waiting && !en->o.poll_ns)
+		max *= WAITING_FACTOR;
+	if (news)
+		return pace_first(en);
+	step += step / 2;
+	return step < max ? step : max;
+}
+
+/* Up to a tenth more or less. */
+static int64_t jitter(int64_t step)
+{
+	uint16_t chance = 0;
+
+	if (step < JITTER_FROM_NS || getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
+		return step;
+	return step - step / 10 + step / 5 / UINT16_MAX * chance;
+}
+
+/* What began meanwhile may have set an earlier time and a smaller step. */
+static void plan_next(struct jobs *en, int64_t step, const struct round *r, bool news)
+{
+	int64_t now = clock_mono_ns(en->o.clock);
+
+	pthread_mutex_lock(&en->mutex);
+	if (en->poll_step_ns == step)
+		en->poll_step_ns = next_step(en, step, news, is_waiting(r));
+	step = en->poll_step_ns;
+	en->polled_ns = now;
+	pthread_mutex_unlock(&en->mutex);
+	track_put_off(en, r->count > 0 ? now + jitter(step) : INT64_MAX);
+}
+
+static void round_release(struct round *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		job_unref(r->jobs[i]);
+		free(r->remotes[i]);
+	}
+	free(r->jobs);
+	free(r->remotes);
+	free(r->answers);
+	free(r->before);
+}
+
 void track_poll(void *jobs)
 {
 	struct jobs *en = jobs;
 	struct backend *b = en->o.backend;
-	struct round r = {0};
+	CLEANUP(round_release) struct round r = {0};
 	struct err e = ERR_INIT;
+	bool news = false;
 	int64_t step;
 	int failed = 0;
 
@@ -262,23 +364,10 @@ void track_poll(void *jobs)
 				      NULL, &e);
 	if (failed < 0)
 		log_warning("track", "%s", e.text);
-	for (size_t i = 0; i < r.count; i++) {
-		if (failed == 0)
-			deliver(r.jobs[i], r.remotes[i], &r.answers[i], step >= en->o.poll_ns);
-		job_unref(r.jobs[i]);
-		free(r.remotes[i]);
+	for (size_t i = 0; i < r.count && failed == 0; i++) {
+		news = news || r.answers[i].state != r.before[i];
+		deliver(r.jobs[i], r.remotes[i], &r.answers[i], step >= pace_max(en));
 	}
-	/* What began meanwhile may have set an earlier time and a smaller step. */
-	pthread_mutex_lock(&en->mutex);
-	if (en->poll_step_ns == step)
-		en->poll_step_ns += step / 2;
-	if (en->poll_step_ns > en->o.poll_ns)
-		en->poll_step_ns = en->o.poll_ns;
-	step = en->poll_step_ns;
-	pthread_mutex_unlock(&en->mutex);
-	track_put_off(en, r.count > 0 ? clock_mono_ns(en->o.clock) + step : INT64_MAX);
-	free(r.jobs);
-	free(r.remotes);
-	free(r.answers);
+	plan_next(en, step, &r, news);
 	sched_wake(en);
 }

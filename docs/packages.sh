@@ -5,7 +5,7 @@
 #	install_packages build run demo
 
 packages_build="gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libcurl4-openssl-dev
-	libjson-c-dev libssl-dev libsqlite3-dev libcsv-dev libexpat1-dev"
+	libjson-c-dev libssl-dev libsqlite3-dev libcsv-dev libexpat1-dev zlib1g-dev"
 packages_run="fuse3"
 packages_demo="jq bsdextrautils"
 packages_test="clang clang-format clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev mandoc

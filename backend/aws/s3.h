@@ -12,7 +12,9 @@
  *
  * Threads: any; calls block; aws_cancel() ends them.  Errors: as call.h;
  * -EAGAIN passes, -EACCES and -ENOENT name bucket, key and the right that is
- * missing, -ESTALE: the object changed while it was read.
+ * missing, -ESTALE: the object changed while it was read, -ENOSPC: no room for
+ * it on this disk, -EIO: it comes damaged time and again, -EPROTO: what S3
+ * answers makes no sense.
  */
 
 #include <stdbool.h>
@@ -24,6 +26,7 @@
 #define S3_KEY_MAX   1024
 #define S3_PART_SIZE (16u * 1024 * 1024)
 #define S3_ETAG_MAX  AWS_TEXT_MAX
+#define S3_PARTS_MAX 10000 /* of one upload */
 
 struct s3;
 
@@ -35,6 +38,7 @@ struct s3_options {
 	bool path_style;
 	bool checksums;	   /* false: only where required */
 	unsigned parallel; /* parts at once; 0: 4 */
+	size_t part_size;  /* at least; 0: S3_PART_SIZE */
 };
 
 MUST_CHECK int s3_open(struct aws *a, const struct s3_options *o, struct s3 **ret, struct err *e);

@@ -199,7 +199,7 @@ part_asan() {
 	build_in asan "$build-asan" -Db_sanitize=address,undefined -Db_lundef=false || return
 	export ASAN_OPTIONS=detect_leaks=1:suppressions=$top/tests/asan.supp
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-	meson_tests asan "$build-asan" --timeout-multiplier 4
+	meson_tests asan "$build-asan" --no-suite double --timeout-multiplier 4
 	BATCHFS_SANITIZED=1 pytests asan-e2e "$build-asan/fs/batchfs" -m short
 	unset ASAN_OPTIONS UBSAN_OPTIONS
 }

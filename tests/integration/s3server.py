@@ -253,7 +253,7 @@ class S3Server:
                 aws_secret_access_key=who[1],
                 config=botocore.config.Config(s3={"addressing_style": "path"},
                                               max_pool_connections=32,
-                                              retries={"max_attempts": 5}))
+                                              retries={"max_attempts": 2}))
         return self.clients[who]
 
     def admin(self, method, query):

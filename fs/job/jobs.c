@@ -162,13 +162,13 @@ void jobs_stop(struct jobs *en)
 
 	if (!en)
 		return;
-	atomic_store(&en->stopping, true);
+	/* Called again when all is freed, after the backend was closed. */
+	if (!atomic_exchange(&en->stopping, true) && en->o.backend->ops->cancel)
+		en->o.backend->ops->cancel(en->o.backend);
 	for (uint64_t after = 0; (j = jobs_next(en, after)); job_unref(j)) {
 		after = j->number;
 		draft_cancel(j->draft);
 	}
-	if (en->o.backend->ops->cancel)
-		en->o.backend->ops->cancel(en->o.backend);
 	sched_stop(en);
 	pool_free(STEAL(&en->quick));
 	pool_free(STEAL(&en->pool));

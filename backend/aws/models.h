@@ -13,6 +13,7 @@
  * and refusals seen live.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,16 +46,27 @@ struct models_id {
 };
 void models_split(const char *model, struct models_id *ret);
 
-/* How a body may be looked at, and what was found in it. */
+/* Some models are taken by a profile only: then appends "is reached by an
+ * inference profile only: use us.X or global.X" and says true.  region may be
+ * NULL. */
+bool models_add_profile_hint(const char *model, const char *region, struct buf *out);
+
+struct models_info; /* private */
+
+/* How a body may be looked at, and what was found in it.  Zero but for model,
+ * region and converse at the start. */
 struct models_lint {
 	const char *model;
-	int converse; /* the Converse schema and not the model's own */
-	/* Filled, over all records: for an estimate of the price. */
+	const char *region; /* or NULL */
+	int converse;	    /* the Converse schema and not the model's own */
+	const struct models_info *info_;
+	/* Added up over all records: for an estimate of the price. */
 	uint64_t records, text_bytes, output_tokens_max, images;
 	uint64_t faults, warnings;
 };
 
-/* One modelInput (an object's JSON text, already valid).  Appends a line each
+/* One modelInput (an object's JSON text, already valid; of nonsense nothing
+ * sensible is said, that is all).  Appends a line each
  * to faults and warnings, behind where ("input.jsonl:12: "); after
  * MODELS_LINT_MAX of a kind nothing more, only counted. */
 #define MODELS_LINT_MAX 100

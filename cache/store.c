@@ -223,6 +223,32 @@ static int replace_parts_locked(struct store *s, uint64_t job, const struct stor
 	return r;
 }
 
+int store_jobs_add(struct store *s, struct store_job *jobs, const struct store_part *parts,
+		   size_t count, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = schema_exec(s->db, "BEGIN IMMEDIATE", e);
+	if (r == 0) {
+		for (size_t i = 0; i < count && r == 0; i++) {
+			assert(jobs[i].number == 0);
+			r = add_locked(s, &jobs[i], e);
+			if (r == 0)
+				r = replace_parts_locked(s, jobs[i].number, &parts[i], 1, e);
+		}
+		if (r == 0)
+			r = schema_exec(s->db, "COMMIT", e);
+		if (r < 0) { /* the first error is the news */
+			ignore_error(schema_exec(s->db, "ROLLBACK", NULL));
+			for (size_t i = 0; i < count; i++)
+				jobs[i].number = 0;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
 int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
 		  size_t part_count, struct err *e)
 {

@@ -103,6 +103,10 @@ const char *store_id(const struct store *s);
 /* Inserts with number 0 and fills number and rev.  -EEXIST: the name is taken. */
 MUST_CHECK int store_job_add(struct store *s, struct store_job *j, struct err *e);
 
+/* Inserts jobs as above, parts[i] with jobs[i], in one transaction: all or none. */
+MUST_CHECK int store_jobs_add(struct store *s, struct store_job *jobs,
+			      const struct store_part *parts, size_t count, struct err *e);
+
 /* Writes j and its parts in one transaction and bumps j->rev, if the row still
  * has revision j->rev.  Parts are inserted or replaced by (job, attempt, seq);
  * others are left alone.

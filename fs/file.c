@@ -192,14 +192,20 @@ const char *file_bytes(const struct file *f, uint64_t offset, size_t size, size_
 	return size ? bytes + offset : "";
 }
 
-bool file_is_ready(const struct file *f)
+bool file_is_ready(struct file *f)
 {
 	CLEANUP(view_unrefp) struct view *v = NULL;
 
 	if (!f->job)
 		return true;
-	if (f->node.kind == KIND_WAIT)
+	if (f->node.kind == KIND_WAIT) {
+		/* Once: if they cannot be had, that is the answer. */
+		if (!f->asked && job_ask_results(f->job)) {
+			f->asked = true;
+			return false;
+		}
 		return job_is_settled(f->job);
+	}
 	v = job_view(f->job);
 	if (f->node.kind == KIND_STATUS)
 		return v->state != f->view->state || job_is_removed(f->job);

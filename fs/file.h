@@ -11,8 +11,8 @@
  *	user       a handle of the job's draft
  *	directory  a listing
  *
- * Knows no FUSE.  Threads: a file is used by any; only answer and answered
- * change after the open, under the waiters' mutex, and the links.
+ * Knows no FUSE.  Threads: a file is used by any; only answer, answered
+ * and asked change after the open, under the waiters' mutex, and the links.
  */
 
 #include <stdbool.h>
@@ -37,6 +37,7 @@ struct file {
 	/* Blocking: what was answered; a second read is the end of the file. */
 	char answer[64];
 	bool answered;
+	bool asked;		      /* for the results of a job made elsewhere */
 	struct file *next, *previous; /* fs/opened.h's */
 };
 
@@ -67,6 +68,6 @@ const char *file_bytes(const struct file *f, uint64_t offset, size_t size, size_
 bool file_try_answer(struct file *f);
 
 /* Has what a poll(2) on f waits for happened? */
-bool file_is_ready(const struct file *f);
+bool file_is_ready(struct file *f);
 
 #endif

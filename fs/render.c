@@ -101,6 +101,8 @@ static void render_progress(const struct view *v, struct buf *out)
 			render_eta(v, out);
 			render_expiry(v, out);
 		}
+		if (v->commands & 1u << COMMAND_FETCH)
+			buf_add_str(out, "  not here: `echo fetch > ctl`");
 		break;
 	}
 	buf_add_char(out, '\n');

@@ -22,6 +22,8 @@ static struct store_wishes wish(struct store_wishes w, enum command c)
 		w.stop = true;
 	if (c == COMMAND_RETRY)
 		w.retry = true;
+	if (c == COMMAND_FETCH)
+		w.fetch = true;
 	return w;
 }
 
@@ -44,7 +46,9 @@ static int judge_command(struct request *q, struct store_wishes *ret)
 			q->command = COMMAND_HOLD;
 		return 0;
 	}
-	if (phase != PHASE_DRAFT && phase != PHASE_ENDED)
+	if (q->command == COMMAND_FETCH && !j->elsewhere)
+		return -EINVAL;
+	if (phase != PHASE_DRAFT && phase != PHASE_ENDED && phase != PHASE_ELSEWHERE)
 		return -EBUSY;
 	return state >= JOB_UPLOADING && !job_state_is_end(state) ? -EBUSY : -EINVAL;
 }

@@ -192,6 +192,10 @@ MUST_CHECK int draft_path(struct draft *d, enum draft_role role, char **ret);
  * NULL after a restart: scan the file again (fs/job/input.h). */
 struct input *draft_sealed_input(struct draft *d);
 
+/* Makes the file at path, on the same file system, input.jsonl, synced.  For a
+ * sealed draft that has none. */
+MUST_CHECK int draft_take_input(struct draft *d, const char *path, struct err *e);
+
 /* Brings every file with a role, and the directory, to the disk. */
 MUST_CHECK int draft_sync_all(struct draft *d, struct err *e);
 

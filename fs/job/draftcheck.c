@@ -336,6 +336,32 @@ int draft_sync_all(struct draft *d, struct err *e)
 	return r;
 }
 
+static int take_input_locked(struct draft *d, const char *path)
+{
+	struct draft_path to = draft_path_to(d, DRAFT_TOP, "input.jsonl");
+
+	if (rename(path, to.text) < 0)
+		return -errno;
+	if (draft_by_role_locked(d, DRAFT_ROLE_INPUT))
+		return 0;
+	return draft_add_locked(d, DRAFT_TOP, "input.jsonl") ? 0 : -ENOMEM;
+}
+
+int draft_take_input(struct draft *d, const char *path, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	if (r == 0) {
+		draft_lock(d);
+		r = take_input_locked(d, path);
+		pthread_mutex_unlock(&d->mutex);
+	}
+	if (r == 0)
+		r = draft_sync_dir(d);
+	return r < 0 ? err_errno(e, r, "cannot put %s into its place", path) : 0;
+}
+
 void draft_cancel(struct draft *d)
 {
 	atomic_store(&d->cancel, true);

@@ -264,6 +264,8 @@ void finish_reopen(struct job *j)
 {
 	struct err e = ERR_INIT;
 
+	if (j->row.phase == PHASE_ELSEWHERE)
+		elsewhere_show(j);
 	/* What is missing or damaged is made again when the job is served. */
 	if (j->row.generation == 0 || open_generation(j, &e) < 0)
 		return;
@@ -307,17 +309,24 @@ static struct tokens tokens_of(const struct job *j, const struct collect_summary
 	return t;
 }
 
+/* Has this end been reached before, and are its results made anew? */
+static bool is_again(const struct job *j)
+{
+	return j->row.ended_ns != 0 && !elsewhere_is_away(j);
+}
+
 /* Into the record, and the record into the store; as it was if that fails. */
 static int store_end(struct job *j, uint32_t generation, const struct collect_summary *sum,
 		     const struct results *res, struct err *e)
 {
-	bool again = j->row.ended_ns != 0, dropped;
+	bool again = is_again(j), dropped;
 	enum job_state worst = worst_end(j, j->row.attempt, &dropped);
 	struct store_job old = j->row;
 	char *error = NULL;
 	int r;
 
 	j->row.counts = sum->counts;
+	j->row.record_count = sum->counts.total;
 	j->row.tokens = tokens_of(j, sum);
 	j->row.generation = generation;
 	if (!again) {
@@ -330,7 +339,8 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 		}
 		j->row.end_state = (int)end;
 		j->row.error = error;
-		j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
+		if (!j->row.ended_ns) /* elsewhere it ended long ago */
+			j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
 	}
 	r = job_move(j, EV_COLLECTED, e);
 	if (r < 0)
@@ -343,7 +353,7 @@ int finish_collect(struct job *j, struct err *e)
 {
 	static const struct store_wishes all = {
 		.held = true, .submit = true, .stop = true, .retry = true, .fetch = true};
-	bool again = j->row.ended_ns != 0;
+	bool again = is_again(j);
 	uint32_t generation = j->row.generation + (again ? 0 : 1);
 	struct collect_summary sum = {0};
 	struct results *fresh = NULL;

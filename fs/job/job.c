@@ -120,7 +120,7 @@ static enum draft_seal seal_of(int phase)
 {
 	if (phase == PHASE_DRAFT)
 		return DRAFT_OPEN;
-	return phase == PHASE_ENDED ? DRAFT_ENDED : DRAFT_ACTIVE;
+	return phase == PHASE_ENDED || phase == PHASE_ELSEWHERE ? DRAFT_ENDED : DRAFT_ACTIVE;
 }
 
 static int fill(struct job *j, const struct store_job *row, struct err *e)
@@ -136,6 +136,7 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 	if (r < 0)
 		return r;
 	j->number = row->number;
+	j->elsewhere = row->elsewhere;
 	j->name = strdup(row->name);
 	if (!j->name || asprintf(&j->dir, "%s/jobs/%llu", j->jobs->state_dir,
 				 (unsigned long long)row->number) < 0)
@@ -144,6 +145,9 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 		return err_errno(e, -errno, "cannot make %s", j->dir);
 	if (asprintf(&files, "%s/files", j->dir) < 0)
 		return -ENOMEM;
+	r = row->elsewhere ? elsewhere_write_model(row, files, e) : 0;
+	if (r < 0)
+		return r;
 	r = draft_open_dir(files, j->jobs->scratch_dir, &rules, seal_of(row->phase), &j->draft, e);
 	if (r < 0)
 		return r;
@@ -175,6 +179,8 @@ static enum job_state first_state(const struct store_job *row)
 	case PHASE_COLLECTING:
 	case PHASE_ENDED: /* until its results have been opened */
 		return JOB_FETCHING;
+	case PHASE_ELSEWHERE:
+		return (enum job_state)row->end_state;
 	case PHASE_DRAFT:
 	case PHASE_NONE:
 	case PHASE_COUNT:
@@ -247,6 +253,25 @@ bool job_is_settled(struct job *j)
 		   !j->poked && j->due_ns == INT64_MAX);
 	pthread_mutex_unlock(&j->mutex);
 	return settled;
+}
+
+bool job_ask_results(struct job *j)
+{
+	bool away;
+
+	pthread_mutex_lock(&j->mutex);
+	away = j->elsewhere && !j->view->results && !atomic_load(&j->removed) &&
+	       (j->phase == PHASE_RUNNING || j->phase == PHASE_ELSEWHERE);
+	if (away)
+		j->fetch_asked = true;
+	if (away && j->phase == PHASE_ELSEWHERE) {
+		j->poked = true;
+		j->due_ns = 0;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	if (away)
+		sched_wake(j->jobs);
+	return away;
 }
 
 bool job_is_removed(struct job *j)
@@ -464,7 +489,7 @@ static void show_counts(const struct job *j, struct view *v)
 	v->tokens = j->row.tokens;
 	v->counts.total = j->row.record_count;
 	if (j->row.phase == PHASE_DRAFT || j->row.phase == PHASE_ENDED || j->row.ended_ns)
-		return;
+		return; /* as do those that ended elsewhere */
 	v->counts.failed = 0;
 	for (size_t i = 0; i < j->part_count; i++) {
 		if (j->parts[i].attempt != j->row.attempt)

@@ -46,6 +46,11 @@ struct view *job_view(struct job *j);
  * again after JOBS_STATE, JOBS_IDLE or JOBS_GONE. */
 bool job_is_settled(struct job *j);
 
+/* Is there something for a `wait` to ask for first: was it made elsewhere, and
+ * are its results not here?  Then they are asked for (once it has ended), and
+ * are what there is to wait for. */
+bool job_ask_results(struct job *j);
+
 /* Was its directory removed while it was held? */
 bool job_is_removed(struct job *j);
 

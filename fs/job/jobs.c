@@ -153,6 +153,7 @@ int jobs_start(struct jobs *en, struct err *e)
 		after = j->number;
 		finish_reopen(j);
 	}
+	track_start(en);
 	return r < 0 ? r : sched_start(en, e);
 }
 
@@ -185,6 +186,7 @@ void jobs_free(struct jobs *en)
 		return;
 	jobs_stop(en);
 	registry_release(&en->registry);
+	seen_release(&en->seen);
 	fd_closep(&en->events_fd);
 	pthread_cond_destroy(&en->wake);
 	pthread_mutex_destroy(&en->mutex);
@@ -273,7 +275,7 @@ static int check_name(const char *name)
 	return 0;
 }
 
-static void names_changed(struct jobs *en)
+void jobs_names_changed(struct jobs *en)
 {
 	atomic_store(&en->names_ns, clock_wall_ns(en->o.clock));
 }
@@ -310,7 +312,7 @@ static int make(struct request *q, struct job **ret)
 		jobs_erase(en, row.number);
 		return r;
 	}
-	names_changed(en);
+	jobs_names_changed(en);
 	job_log(*ret, "made");
 	job_poke(*ret);
 	return 0;
@@ -367,7 +369,7 @@ static int rename_job(struct request *q)
 	pthread_mutex_unlock(&j->mutex);
 	job_log(j, "renamed from %s to %s", old, q->name);
 	free(old);
-	names_changed(en);
+	jobs_names_changed(en);
 	job_poke(j);
 	return 0;
 }
@@ -445,7 +447,7 @@ static int give_up(struct request *q)
 	}
 	draft_cancel(j->draft);
 	registry_remove(&q->jobs->registry, j->number);
-	names_changed(q->jobs);
+	jobs_names_changed(q->jobs);
 	return 0;
 }
 

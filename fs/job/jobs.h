@@ -53,6 +53,7 @@ struct jobs_options {
 	int64_t settle_ns, settle_input_ns;
 	int64_t poll_ns; /* at most between two polls; 0: as the backend thinks best */
 	bool submit_manual;
+	bool fetch_auto;     /* what jobs made elsewhere have is fetched when they end */
 	double max_cost_usd; /* a job that may cost more is held; 0: no limit */
 	/* What (bits of enum jobs_change) happened; a new view is in place; no
 	 * lock held; any pool thread. */

@@ -4,8 +4,9 @@
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
  * (JOB/ctl), sched.c (who is due), job.c (one job's views), submit.c (draft to
- * running parts), parts.c (tokens, refusals),
- * track.c (watching them), finish.c (results).
+ * running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
+ * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
+ * (their results).
  */
 
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include "fs/base/pool.h"
 #include "fs/job/jobs.h"
 #include "fs/job/registry.h"
+#include "fs/job/seen.h"
 
 struct jobs {
 	struct jobs_options o; /* paths below instead of its own */
@@ -32,6 +34,10 @@ struct jobs {
 	pthread_cond_t wake;
 	bool woken, ending;
 	bool polling; /* a poll is queued or under way */
+	/* Of who polls: what the source has and is known here; and whether it was
+	 * said that there are more than fit. */
+	struct seen seen;
+	bool adopted_too_many;
 	int64_t poll_due_ns, poll_step_ns;
 	int64_t polled_ns; /* monotonic: the last poll ended */
 	atomic_bool stopping;
@@ -56,7 +62,8 @@ struct tombs {
 struct job {
 	struct jobs *jobs; /* borrowed: outlives its jobs */
 	uint64_t number;
-	char *dir; /* owned: STATE/jobs/N */
+	bool elsewhere; /* as in row; never changes */
+	char *dir;	/* owned: STATE/jobs/N */
 	struct draft *draft;
 	atomic_uint refs;
 	atomic_bool removed;
@@ -74,6 +81,7 @@ struct job {
 	bool orphaned;	  /* removed while it was: who has it erases it */
 	bool poked;	  /* something happened while it was */
 	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
+	bool fetch_asked; /* a `wait` wants its results */
 	struct store_wishes wishes;
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;
@@ -93,7 +101,8 @@ struct job {
 	bool prechecked;
 	bool refused_before; /* this start: then refused_edits is not known */
 	bool stop_sent;
-	bool restored; /* the results that could be read before this start were looked for */
+	bool fetch_failed; /* this start: not tried again by itself */
+	bool restored;	   /* the results that could be read before this start were looked for */
 };
 
 /* job.c */
@@ -154,6 +163,7 @@ MUST_CHECK int launch_parts(struct job *j, struct err *e);
 MUST_CHECK int launch_stop(struct job *j, struct err *e);
 
 /* track.c */
+void track_start(struct jobs *en); /* before any thread */
 void track_poll(void *jobs);	   /* pool work: one poll for all */
 void track_hurry(struct jobs *en); /* something began: poll soon */
 /* Is a poll to be queued now?  It counts as begun then; else when one is due. */
@@ -162,7 +172,27 @@ void track_put_off(struct jobs *en, int64_t due_ns); /* it could not be queued *
 void track_watch(struct job *j);		     /* after parts changed */
 void track_take(struct job *j);			     /* answers into the parts */
 
+/* elsewhere.c */
+MUST_CHECK int elsewhere_step(struct job *j, struct err *e); /* of PHASE_ELSEWHERE */
+/* Of PHASE_COLLECTING while elsewhere_is_away(). */
+MUST_CHECK int elsewhere_collect(struct job *j, struct err *e);
+/* Was it made elsewhere, and never here yet? */
+bool elsewhere_is_away(const struct job *j);
+void elsewhere_take(struct job *j);				/* after track_take() */
+MUST_CHECK int elsewhere_over(struct job *j, struct err *e);	/* its part has ended */
+void elsewhere_show(struct job *j);				/* its end */
+enum job_state elsewhere_end(const struct part_status *status); /* what to call that end */
+/* JOB/model in that directory, as the record has it. */
+MUST_CHECK int elsewhere_write_model(const struct store_job *row, const char *files, struct err *e);
+
+/* adopt.c: around a poll.  NULL: the source does not tell of jobs. */
+struct adoption;
+struct adoption *adopt_begin(struct jobs *en);
+void adopt_found(void *adoption, const struct backend_job *found);
+void adopt_end(struct adoption *a); /* makes the jobs; NULL is fine */
+
 /* jobs.c */
+void jobs_names_changed(struct jobs *en);
 struct request {
 	struct jobs *jobs;
 	struct job *job; /* a reference, or NULL */

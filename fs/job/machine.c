@@ -13,6 +13,12 @@
  *     +--------+  |        +--------+   +---EV_LOST+
  *     refused     +---------------------EV_RETRY---+
  *
+ * Made elsewhere:
+ *
+ *            RUNNING --EV_AWAY--> ELSEWHERE --EV_FETCH--> COLLECTING -> ENDED
+ *                                     ^                       |
+ *                                     +--------EV_AWAY--------+
+ *
  * STAGING -> COLLECTING: stopped before a part was created, or a retry that
  * was refused; what earlier attempts brought is joined again.
  */
@@ -21,14 +27,17 @@ static const enum phase moves[PHASE_COUNT][EV_COUNT] = {
 	[PHASE_STAGING] = {[EV_STAGED] = PHASE_RUNNING,
 			   [EV_REFUSED] = PHASE_DRAFT,
 			   [EV_OVER] = PHASE_COLLECTING},
-	[PHASE_RUNNING] = {[EV_OVER] = PHASE_COLLECTING, [EV_REFUSED] = PHASE_DRAFT},
-	[PHASE_COLLECTING] = {[EV_COLLECTED] = PHASE_ENDED},
+	[PHASE_RUNNING] = {[EV_OVER] = PHASE_COLLECTING,
+			   [EV_REFUSED] = PHASE_DRAFT,
+			   [EV_AWAY] = PHASE_ELSEWHERE},
+	[PHASE_COLLECTING] = {[EV_COLLECTED] = PHASE_ENDED, [EV_AWAY] = PHASE_ELSEWHERE},
 	[PHASE_ENDED] = {[EV_RETRY] = PHASE_STAGING, [EV_LOST] = PHASE_COLLECTING},
+	[PHASE_ELSEWHERE] = {[EV_FETCH] = PHASE_COLLECTING},
 };
 
 static const char *const command_names[COMMAND_COUNT] = {
 	[COMMAND_SUBMIT] = "submit", [COMMAND_HOLD] = "hold",	    [COMMAND_STOP] = "stop",
-	[COMMAND_RETRY] = "retry",   [COMMAND_REFRESH] = "refresh",
+	[COMMAND_RETRY] = "retry",   [COMMAND_REFRESH] = "refresh", [COMMAND_FETCH] = "fetch",
 };
 
 int phase_step(enum phase from, enum event ev, enum phase *ret)
@@ -72,6 +81,8 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 		set |= 1u << COMMAND_STOP;
 	if (p == PHASE_ENDED && has_failures)
 		set |= 1u << COMMAND_RETRY;
+	if (p == PHASE_ELSEWHERE)
+		set |= 1u << COMMAND_FETCH;
 	return set;
 }
 

@@ -17,6 +17,10 @@
  *   COLLECTING  every part has ended or was never created; results are being
  *               joined to the input.  Fetching
  *   ENDED       a generation of results can be read.  Completed ... Expired
+ *   ELSEWHERE   made by somebody else, and ended at the provider; its input and
+ *               results are not here.  Completed ... Expired, as the provider says
+ *
+ * A job made elsewhere begins in RUNNING or ELSEWHERE.
  */
 
 #include <stdbool.h>
@@ -31,6 +35,7 @@ enum phase {
 	PHASE_RUNNING = 3,
 	PHASE_COLLECTING = 4,
 	PHASE_ENDED = 5,
+	PHASE_ELSEWHERE = 6,
 	PHASE_COUNT,
 };
 
@@ -42,6 +47,8 @@ enum event {
 	EV_COLLECTED, /* the results are on disk */
 	EV_RETRY,     /* `retry` written to ctl */
 	EV_LOST,      /* the results on disk are gone or damaged: make them again */
+	EV_AWAY,      /* made elsewhere and over, or what it has there cannot be had */
+	EV_FETCH,     /* what it has there is wanted here */
 	EV_COUNT,
 };
 
@@ -64,6 +71,7 @@ enum command {
 	COMMAND_STOP,
 	COMMAND_RETRY,
 	COMMAND_REFRESH,
+	COMMAND_FETCH,
 	COMMAND_COUNT,
 };
 

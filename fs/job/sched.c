@@ -36,9 +36,11 @@ static int step(struct job *j, struct err *e)
 	case PHASE_RUNNING:
 		return submit_run(j, e);
 	case PHASE_COLLECTING:
-		return finish_collect(j, e);
+		return elsewhere_is_away(j) ? elsewhere_collect(j, e) : finish_collect(j, e);
 	case PHASE_ENDED:
 		return finish_ended(j, e);
+	case PHASE_ELSEWHERE:
+		return elsewhere_step(j, e);
 	case PHASE_NONE:
 	case PHASE_COUNT:
 		break;

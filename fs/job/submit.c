@@ -436,6 +436,8 @@ int submit_run(struct job *j, struct err *e)
 	buf_init(&words, 64 * 1024);
 	show_old_results(j);
 	track_take(j);
+	if (elsewhere_is_away(j))
+		elsewhere_take(j);
 	if (stop && !j->stop_sent) {
 		r = launch_stop(j, e);
 		j->stop_sent = r == 0;
@@ -446,7 +448,7 @@ int submit_run(struct job *j, struct err *e)
 		return 1;
 	track_watch(j);
 	if (is_over(j)) {
-		r = job_move(j, EV_OVER, e);
+		r = elsewhere_is_away(j) ? elsewhere_over(j, e) : job_move(j, EV_OVER, e);
 		return r < 0 ? r : 1;
 	}
 	state = stop ? JOB_STOPPING : running_state(j, &words);

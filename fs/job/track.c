@@ -21,7 +21,8 @@
 
 #define READER_PAUSE_NS (5 * NS_PER_S) /* between two polls that readers hurried */
 #define WAITING_FACTOR	3	       /* slower, while nothing but waiting goes on */
-#define JITTER_FROM_NS	(NS_PER_S)     /* steps from here on are not kept to the letter */
+#define POLL_IDLE_NS	(300 * NS_PER_S)
+#define JITTER_FROM_NS	(NS_PER_S) /* steps from here on are not kept to the letter */
 
 /* The longest step, and the first one. */
 static int64_t pace_max(const struct jobs *en)
@@ -39,6 +40,14 @@ static int64_t pace_first(const struct jobs *en)
 static bool is_watched(const struct job *j, const struct store_part *p)
 {
 	return p->attempt == j->row.attempt && p->phase == PART_CREATED && p->remote;
+}
+
+void track_start(struct jobs *en)
+{
+	const struct backend *b = en->o.backend;
+
+	if (b->ops->lists_jobs && b->ops->lists_jobs(en->o.backend))
+		en->poll_due_ns = 0; /* what was made elsewhere is to be found */
 }
 
 void track_hurry(struct jobs *en)
@@ -319,10 +328,16 @@ static int64_t jitter(int64_t step)
 	return step - step / 10 + step / 5 / UINT16_MAX * chance;
 }
 
-/* What began meanwhile may have set an earlier time and a smaller step. */
-static void plan_next(struct jobs *en, int64_t step, const struct round *r, bool news)
+/* With nothing to watch but what others may make. */
+static int64_t idle_ns(const struct backend *b)
 {
-	int64_t now = clock_mono_ns(en->o.clock);
+	return b->ops->poll_idle_ns > 0 ? b->ops->poll_idle_ns : POLL_IDLE_NS;
+}
+
+/* What began meanwhile may have set an earlier time and a smaller step. */
+static void plan_next(struct jobs *en, int64_t step, const struct round *r, bool news, bool lists)
+{
+	int64_t now = clock_mono_ns(en->o.clock), due = INT64_MAX;
 
 	pthread_mutex_lock(&en->mutex);
 	if (en->poll_step_ns == step)
@@ -330,7 +345,11 @@ static void plan_next(struct jobs *en, int64_t step, const struct round *r, bool
 	step = en->poll_step_ns;
 	en->polled_ns = now;
 	pthread_mutex_unlock(&en->mutex);
-	track_put_off(en, r->count > 0 ? now + jitter(step) : INT64_MAX);
+	if (r->count > 0)
+		due = now + jitter(step);
+	else if (lists)
+		due = now + jitter(idle_ns(en->o.backend));
+	track_put_off(en, due);
 }
 
 static void round_release(struct round *r)
@@ -350,8 +369,9 @@ void track_poll(void *jobs)
 	struct jobs *en = jobs;
 	struct backend *b = en->o.backend;
 	CLEANUP(round_release) struct round r = {0};
+	struct adoption *adoption = adopt_begin(en);
 	struct err e = ERR_INIT;
-	bool news = false;
+	bool news = false, lists = adoption != NULL;
 	int64_t step;
 	int failed = 0;
 
@@ -359,15 +379,16 @@ void track_poll(void *jobs)
 	step = en->poll_step_ns;
 	pthread_mutex_unlock(&en->mutex);
 	round_collect(en, &r);
-	if (r.count > 0)
-		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count, NULL,
-				      NULL, &e);
+	if (r.count > 0 || adoption)
+		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count,
+				      adoption ? adopt_found : NULL, adoption, &e);
 	if (failed < 0)
 		log_warning("track", "%s", e.text);
 	for (size_t i = 0; i < r.count && failed == 0; i++) {
 		news = news || r.answers[i].state != r.before[i];
 		deliver(r.jobs[i], r.remotes[i], &r.answers[i], step >= pace_max(en));
 	}
-	plan_next(en, step, &r, news);
+	adopt_end(adoption);
+	plan_next(en, step, &r, news, lists);
 	sched_wake(en);
 }

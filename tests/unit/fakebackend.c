@@ -11,6 +11,14 @@
 
 #define LINE_SIZE_MAX 4096
 
+static const char *inputs_elsewhere(const struct fakebackend *f)
+{
+	return f->inputs_elsewhere ? f->inputs_elsewhere
+				   : "{\"recordId\":\"a\",\"modelInput\":{}}\n"
+				     "{\"recordId\":\"b\",\"modelInput\":{}}\n"
+				     "{\"recordId\":\"c\",\"modelInput\":{}}\n";
+}
+
 static struct fakebackend *of(struct backend *b)
 {
 	return (struct fakebackend *)b;
@@ -249,13 +257,55 @@ static void advance_locked(struct fakebackend *f, struct fakepart *p)
 		p->state = end;
 }
 
+static void status_of(const struct fakebackend *f, const struct fakepart *p,
+		      struct part_status *ret)
+{
+	*ret = (struct part_status){.state = p->state, .counts = {.total = p->record_count}};
+	if (job_state_is_end(p->state) && p->counts.total > 0)
+		ret->counts = p->counts;
+	snprintf(ret->raw, sizeof(ret->raw), "Fake%s", job_state_name(p->state));
+	if (job_state_is_end(p->state) && f->message)
+		snprintf(ret->message, sizeof(ret->message), "%s", f->message);
+}
+
+/* Of all there are, each time: that is allowed. */
+static void tell_all_locked(struct fakebackend *f, backend_found *found, void *ctx)
+{
+	char remote[32], name[32];
+	struct backend_job j;
+
+	for (unsigned i = 0; i < f->part_count; i++) {
+		const struct fakepart *p = &f->parts[i];
+
+		j = (struct backend_job){.remote = p->remote,
+					 .name = p->job_name,
+					 .model = "fake.echo",
+					 .submitted_ns = FAKEBACKEND_BEGAN_NS};
+		if (p->token[0] && !atomic_load(&f->tells_no_tokens))
+			j.token = p->token;
+		status_of(f, p, &j.status);
+		if (job_state_is_end(p->state))
+			j.ended_ns = FAKEBACKEND_ENDED_NS;
+		found(ctx, &j);
+		found(ctx, &j); /* a list that grows while it is read tells of one twice */
+	}
+	for (int i = 0; i < atomic_load(&f->bulk); i++) {
+		snprintf(remote, sizeof(remote), "bulk-%d", i);
+		snprintf(name, sizeof(name), "bulk %d", i);
+		j = (struct backend_job){.remote = remote,
+					 .name = name,
+					 .model = "fake.echo",
+					 .status = {.state = JOB_COMPLETED, .raw = "Fake"},
+					 .submitted_ns = FAKEBACKEND_BEGAN_NS,
+					 .ended_ns = FAKEBACKEND_ENDED_NS};
+		found(ctx, &j);
+	}
+}
+
 static int op_poll(struct backend *b, const char *const *remotes, struct part_status *results,
 		   size_t count, backend_found *found, void *ctx, struct err *e)
 {
 	struct fakebackend *f = enter(b, "poll");
-
-	(void)found;
-	(void)ctx;
 
 	if (spend(&f->poll_again))
 		return again("poll", e);
@@ -266,13 +316,10 @@ static int op_poll(struct backend *b, const char *const *remotes, struct part_st
 		if (!p)
 			continue;
 		advance_locked(f, p);
-		results[i] = (struct part_status){.state = p->state,
-						  .counts = {.total = p->record_count}};
-		snprintf(results[i].raw, sizeof(results[i].raw), "Fake%s",
-			 job_state_name(p->state));
-		if (job_state_is_end(p->state) && f->message)
-			snprintf(results[i].message, sizeof(results[i].message), "%s", f->message);
+		status_of(f, p, &results[i]);
 	}
+	if (found)
+		tell_all_locked(f, found, ctx);
 	pthread_mutex_unlock(&f->mutex);
 	return leave(f, 0);
 }
@@ -321,6 +368,28 @@ static int op_fetch(struct backend *b, const char *remote, const char *dir,
 	return leave(f, leave_a_download(dir, e));
 }
 
+static bool op_lists_jobs(struct backend *b)
+{
+	return atomic_load(&of(b)->lists);
+}
+
+static int op_fetch_input(struct backend *b, const char *remote, const char *path, struct err *e)
+{
+	struct fakebackend *f = enter(b, "fetch_input");
+	CLEANUP(file_closep) FILE *out = NULL;
+	int error = atomic_load(&f->fetch_input_error);
+
+	(void)remote;
+	if (spend(&f->fetch_input_again))
+		return again("fetch_input", e);
+	if (error)
+		return err_set(e, error, "%s", f->words);
+	out = fopen(path, "wxe");
+	if (!out || fputs(inputs_elsewhere(f), out) < 0)
+		return err_errno(e, -EIO, "fetch_input: %s", path);
+	return leave(f, 0);
+}
+
 static int op_forget(struct backend *b, const char *remote, struct err *e)
 {
 	struct fakebackend *f = enter(b, "forget");
@@ -356,6 +425,7 @@ struct fakebackend *fakebackend_new(const char *dir)
 {
 	static const struct backend_ops ops = {
 		.kind = "fake",
+		.poll_idle_ns = 10000000,
 		.close = op_close,
 		.limits = op_limits,
 		.check_model = op_check_model,
@@ -369,6 +439,8 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.poll = op_poll,
 		.stop = op_stop,
 		.fetch = op_fetch,
+		.lists_jobs = op_lists_jobs,
+		.fetch_input = op_fetch_input,
 		.forget = op_forget,
 		.models = op_models,
 	};
@@ -389,6 +461,36 @@ void fakebackend_free(struct fakebackend *f)
 {
 	if (f)
 		munmap(f, sizeof(*f));
+}
+
+void fakebackend_make_elsewhere(struct fakebackend *f, const char *remote, const char *name,
+				enum job_state state)
+{
+	char path[sizeof(f->dir) + 48];
+	CLEANUP(file_closep) FILE *in = NULL;
+	struct fakepart *p;
+	const char *at;
+
+	snprintf(path, sizeof(path), "%s/%s.input", f->dir, remote);
+	in = fopen(path, "we");
+	if (!in || fputs(inputs_elsewhere(f), in) < 0)
+		abort();
+	file_closep(&in);
+	pthread_mutex_lock(&f->mutex);
+	p = &f->parts[f->part_count++];
+	*p = (struct fakepart){.attempt = 1, .state = state};
+	snprintf(p->remote, sizeof(p->remote), "%s", remote);
+	snprintf(p->job_name, sizeof(p->job_name), "%s", name);
+	for (at = inputs_elsewhere(f); (at = strchr(at, '\n')); at++) {
+		char outcome = outcome_of(f, 1, p->record_count++);
+
+		p->counts.good += outcome == 'g';
+		p->counts.failed += outcome == 'f';
+	}
+	p->counts.total = p->record_count;
+	if (write_results(f, p, path) < 0)
+		abort();
+	pthread_mutex_unlock(&f->mutex);
 }
 
 void fakebackend_recover(struct fakebackend *f)

@@ -20,6 +20,10 @@
 
 #define FAKEBACKEND_PARTS_MAX 16
 
+/* Wall time of jobs made elsewhere. */
+#define FAKEBACKEND_BEGAN_NS (INT64_C(1700000000) * 1000000000)
+#define FAKEBACKEND_ENDED_NS (INT64_C(1700003600) * 1000000000)
+
 struct fakepart {
 	char token[BACKEND_TOKEN_MAX + 1];
 	char remote[32];
@@ -28,6 +32,7 @@ struct fakepart {
 	uint64_t record_count;
 	enum job_state state;
 	char job_name[64];
+	struct counts counts; /* of one made elsewhere: what it says once it has ended */
 };
 
 struct fakebackend {
@@ -55,6 +60,13 @@ struct fakebackend {
 	void (*called)(void *ctx, const char *operation); /* before each, no lock held */
 	void *ctx;
 
+	/* Does it tell of its jobs?  Of those made elsewhere the input can be had,
+	 * unless fetch_input_error (-errno) says why not. */
+	atomic_bool lists, tells_no_tokens;
+	atomic_int fetch_input_again, fetch_input_error;
+	atomic_int bulk;	      /* that many more, all ended, "bulk-N" */
+	const char *inputs_elsewhere; /* NULL: JOBSKIT_INPUT */
+
 	atomic_int ticks, die_at; /* 0: never */
 };
 
@@ -67,6 +79,11 @@ void fakebackend_recover(struct fakebackend *f);
 
 /* Dies, by SIGKILL, if it is time. */
 void fakebackend_tick(struct fakebackend *f);
+
+/* A job that was made elsewhere; its records, JOBSKIT_INPUT or inputs_elsewhere,
+ * have outcomes as attempt 1.  JOB_IN_PROGRESS: it ends as the others do. */
+void fakebackend_make_elsewhere(struct fakebackend *f, const char *remote, const char *name,
+				enum job_state state);
 
 /* A copy of part index; its token is empty if there is none. */
 struct fakepart fakebackend_part(struct fakebackend *f, unsigned index);

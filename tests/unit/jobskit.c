@@ -166,6 +166,11 @@ int jobskit_try_make(struct jobskit *k, const char *name)
 	return y.r;
 }
 
+struct kit_and_name {
+	struct jobskit *kit;
+	const char *name;
+};
+
 struct job *jobskit_find(struct jobskit *k, const char *name)
 {
 	struct job *j = jobs_find(k->jobs, name);
@@ -173,6 +178,24 @@ struct job *jobskit_find(struct jobskit *k, const char *name)
 	if (!j)
 		fail_msg("there is no job %s", name);
 	return j;
+}
+
+static bool has_job(struct job *nobody, void *kit_and_name)
+{
+	const struct kit_and_name *n = kit_and_name;
+	struct job *j = jobs_find(n->kit->jobs, n->name);
+
+	(void)nobody;
+	job_unref(j);
+	return j != NULL;
+}
+
+struct job *jobskit_wait_job(struct jobskit *k, const char *name)
+{
+	struct kit_and_name n = {k, name};
+
+	jobskit_wait_for(k, NULL, has_job, &n, __FILE__, __LINE__);
+	return jobskit_find(k, name);
 }
 
 int jobskit_rename(struct jobskit *k, struct job *j, const char *name)
@@ -228,10 +251,13 @@ int jobskit_write(struct job *j, const char *name, const char *text)
 
 static void give_up(struct job *j, const char *what, const char *file, int line)
 {
-	CLEANUP(view_unrefp) struct view *v = job_view(j);
+	CLEANUP(view_unrefp) struct view *v = j ? job_view(j) : NULL;
 
-	print_error("%s does not come; the job is %s: %s\n", what, job_state_name(v->state),
-		    v->error);
+	if (!v)
+		print_error("%s does not come\n", what);
+	else
+		print_error("%s does not come; the job is %s: %s\n", what, job_state_name(v->state),
+			    v->error);
 	_fail(file, line);
 }
 

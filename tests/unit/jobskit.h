@@ -38,6 +38,7 @@ static inline void jobskit_restart(struct jobskit *k)
 /* A reference. */
 struct job *jobskit_make(struct jobskit *k, const char *name);
 struct job *jobskit_find(struct jobskit *k, const char *name);
+struct job *jobskit_wait_job(struct jobskit *k, const char *name); /* until there is one */
 int jobskit_try_make(struct jobskit *k, const char *name);
 int jobskit_rename(struct jobskit *k, struct job *j, const char *name);
 int jobskit_remove(struct jobskit *k, struct job *j);

@@ -21,6 +21,9 @@ static const struct {
 	{"results are on disk", PHASE_COLLECTING, PHASE_ENDED, EV_COLLECTED},
 	{"run again what failed", PHASE_ENDED, PHASE_STAGING, EV_RETRY},
 	{"the results are gone", PHASE_ENDED, PHASE_COLLECTING, EV_LOST},
+	{"made elsewhere, and over", PHASE_RUNNING, PHASE_ELSEWHERE, EV_AWAY},
+	{"what it has is wanted here", PHASE_ELSEWHERE, PHASE_COLLECTING, EV_FETCH},
+	{"and cannot be had", PHASE_COLLECTING, PHASE_ELSEWHERE, EV_AWAY},
 };
 
 static void test_moves(void **state)
@@ -54,6 +57,7 @@ static void test_moves(void **state)
 #define STOP	(1u << COMMAND_STOP)
 #define RETRY	(1u << COMMAND_RETRY)
 #define REFRESH (1u << COMMAND_REFRESH)
+#define FETCH	(1u << COMMAND_FETCH)
 
 static const struct {
 	const char *why;
@@ -78,6 +82,8 @@ static const struct {
 	{"all failed", PHASE_ENDED, JOB_FAILED, true, RETRY | REFRESH},
 	{"stopped", PHASE_ENDED, JOB_STOPPED, true, RETRY | REFRESH},
 	{"expired", PHASE_ENDED, JOB_EXPIRED, true, RETRY | REFRESH},
+	{"not here: to be fetched before anything else", PHASE_ELSEWHERE, JOB_FAILED, true,
+	 FETCH | REFRESH},
 };
 
 static void test_commands(void **state)

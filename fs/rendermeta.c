@@ -33,6 +33,20 @@ static const char readme[] =
 	"\n"
 	"Models: .batchfs/models.  All jobs: .batchfs/jobs.  What happened: .batchfs/events.\n";
 
+static const char readme_elsewhere[] =
+	"\n"
+	"Jobs made elsewhere are here as well. Their input and results come with\n"
+	"`echo fetch > NAME/ctl`, or when NAME/wait is read.\n";
+
+static void render_readme(const struct tree *t, struct buf *out)
+{
+	struct backend *b = t->backend;
+
+	buf_add_str(out, readme);
+	if (b->ops->lists_jobs && b->ops->lists_jobs(b))
+		buf_add_str(out, readme_elsewhere);
+}
+
 static void render_jobs(const struct tree *t, struct buf *out)
 {
 	struct job *j;
@@ -116,7 +130,7 @@ int render_meta(const struct tree *t, enum kind k, struct buf *out, int64_t *ret
 	*ret_ns = t->mounted_ns;
 	switch ((int)k) {
 	case KIND_META_README:
-		buf_add_str(out, readme);
+		render_readme(t, out);
 		break;
 	case KIND_META_SOURCE:
 		buf_addf(out, "%s\n", t->source);

@@ -19,10 +19,13 @@ struct cures_context {
 };
 
 /* Appends "WORDS; CAUSE: CURE" on one line, or WORDS alone if they are not
- * known.  code: "ValidationException", or NULL. */
+ * known.  code: "ValidationException", "Expired" (how a job ended), or NULL;
+ * it stands for the words if these are NULL or empty. */
 void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c);
 
-/* The number of rows, and a row's example, for the manual's table and tests. */
+/* The table, for the manual and for tests.  match: parts of words, or a code,
+ * with '|' between alternatives and '=' before one that has to be all of it.  Texts have {model}, {base} (its id without
+ * geography), {region}, {role}, {bucket} and {caller} for what is known of them. */
 struct cures_row {
 	const char *match, *cause, *cure;
 };

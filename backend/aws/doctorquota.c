@@ -34,8 +34,8 @@ struct quotas {
 	double records_min, records_max, jobs_max; /* or UNKNOWN */
 };
 
-/* Is the model's name in the row's, and not that of "Claude Sonnet 4" in
- * "Claude Sonnet 4.5"? */
+/* Is the model's name at the end of the row's, but for "." and " (in GB)"?  "Claude
+ * Sonnet 4" is not in "... for Claude Sonnet 4.5". */
 static bool names_model(const char *row, const char *model)
 {
 	const char *at = row;
@@ -46,7 +46,7 @@ static bool names_model(const char *row, const char *model)
 
 		if (*next == '.')
 			next++;
-		if (!isalnum((unsigned char)*next) &&
+		if ((*next == '\0' || strncmp(next, " (", 2) == 0) &&
 		    (at == row || !isalnum((unsigned char)at[-1])))
 			return true;
 		at += size;

@@ -165,7 +165,7 @@ static void answer_bucket(struct world *w, const struct awsserver_request *q,
 {
 	snprintf(w->headers, sizeof(w->headers), "x-amz-bucket-region: %s\r\n",
 		 w->knobs.bucket_region ? w->knobs.bucket_region : "us-east-1");
-	reply->headers = w->headers;
+	reply->headers = w->knobs.no_bucket ? NULL : w->headers;
 	if (w->knobs.no_bucket)
 		say(w, reply, 404,
 		    "<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>");
@@ -206,7 +206,9 @@ static void answer_bedrock(struct world *w, const char *target, struct awsserver
 	if (strncmp(target, "/foundation-models", 18) == 0)
 		w->knobs.models_denied ? say(w, reply, 403, denied) : say(w, reply, 200, MODELS);
 	else if (strncmp(target, "/inference-profiles", 19) == 0)
-		say(w, reply, 200, PROFILES);
+		say(w, reply, 200,
+		    strstr(target, "APPLICATION") ? "{\"inferenceProfileSummaries\":[]}"
+						  : PROFILES);
 	else if (strncmp(target, "/foundation-model-availability/", 31) == 0)
 		say(w, reply, 200,
 		    w->knobs.no_access

@@ -109,6 +109,7 @@ class Double:
         self.lock = threading.Lock()
         self.clock_offset = 0.0  # of the double's clock, seconds
         self.error_style = "header"  # or "type", "code": where errors tell their type
+        self.watch = None  # called with ("bedrock", "before" or "after", Request) at each one
         self.server = self.port = None
 
     # --- life ---
@@ -197,6 +198,19 @@ class Double:
     def clear_faults(self):
         with self.lock:
             self.faults.clear()
+
+    def reset(self):
+        """As new: no jobs (those that run are dropped), no faults, knobs as they begin."""
+        self.clear_faults()
+        with self.lock:
+            self.requests.clear()
+        self.plane.forget_all()
+        self.plane.knobs.__init__()
+        self.bucket_regions.clear()
+        self.friends = Friends(self.mint)
+        self.roles.clear()
+        self.add_role(ROLE)
+        self.clock_offset, self.error_style, self.watch = 0.0, "header", None
 
     def jobs(self, part=""):
         """Those with part in their names, oldest first."""
@@ -338,10 +352,13 @@ class DoubleHandler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path, headers, body)
         if request.path.startswith("/-/"):
             return self.send_answer(serve_admin(double, request), None)
+        watch = double.watch or (lambda *_: None)
+        watch("bedrock", "before", request)
         try:
             answer, how = double.serve(request)
         except Broken:
             answer, how = Answer(0), "lost"
+        watch("bedrock", "after", request)
         seen = Seen(request.operation, request.method, request.target, answer.status,
                     getattr(request.key, "access_key", None), request.region, time.time(),
                     len(body), 0, headers, body)

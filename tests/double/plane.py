@@ -121,14 +121,30 @@ class Plane:
     application_profiles: dict = field(default_factory=dict)  # ARN -> model id
     complaints: list = field(default_factory=list)  # what a client should not have sent
 
+    def forget_all(self):
+        """No jobs; what ran of them ends."""
+        with self.lock:
+            jobs, self.jobs, self.tokens = list(self.jobs.values()), {}, {}
+        self.wake(jobs)
+        for thread in self.threads:
+            thread.join(10)
+        self.threads.clear()
+        self.complaints.clear()
+        self.empty_pages, self.page_max, self.token_memory = False, 1000, True
+        self.deny_pass_role = False
+        self.application_profiles.clear()
+
+    def wake(self, jobs):
+        for job in jobs:
+            with job.changed:
+                job.changed.notify_all()
+
     def serve(self, request, operation, label):
         return getattr(self, "do_" + operation)(request, label)
 
     def stop(self):
         self.halted = True
-        for job in list(self.jobs.values()):
-            with job.changed:
-                job.changed.notify_all()
+        self.wake(list(self.jobs.values()))
         for thread in self.threads:
             thread.join(10)
 
@@ -188,7 +204,8 @@ class Plane:
         if body.get("clientRequestToken"):
             self.tokens[region, body["clientRequestToken"]] = job
         if start:
-            runner = Runner(job, self.s3_of, self.bucket_region, lambda: self.halted)
+            runner = Runner(job, self.s3_of, self.bucket_region,
+                            lambda: self.halted or job.arn not in self.jobs)
             thread = threading.Thread(target=runner.run, name=f"job {job.id}", daemon=True)
             self.threads.append(thread)
             thread.start()

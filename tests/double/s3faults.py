@@ -83,6 +83,7 @@ class S3Faults:
         self.parts = {}  # (upload id, number) -> x-amz-checksum-crc32
         self.counted, self.lock = {}, threading.Lock()
         self.at_once = self.most_at_once = 0
+        self.watch = None  # as Double.watch, with "s3" and the handler
         self.server = self.port = None
 
     def start(self):
@@ -124,6 +125,7 @@ class S3Faults:
             self.counted.clear()
             self.log.clear()
             self.most_at_once = 0
+        self.watch, self.redirect = None, "301"
 
     def totals(self):
         with self.lock:
@@ -203,8 +205,11 @@ class FrontHandler(BaseHTTPRequestHandler):
         with self.front.lock:
             self.front.at_once += 1
             self.front.most_at_once = max(self.front.most_at_once, self.front.at_once)
+        watch = self.front.watch or (lambda *_: None)
+        watch("s3", "before", self)
         try:
             self.answer()
+            watch("s3", "after", self)
         finally:
             with self.front.lock:
                 self.front.at_once -= 1

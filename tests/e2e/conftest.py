@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import mountkit
+from bedrockkit import cloud, cloud_session, new_bedrock, sdk  # noqa: F401, fixtures
 
 DEFAULT_LIMIT_S = 60
 

@@ -72,6 +72,8 @@ def mounted(path):
 class Mount:
     """One source, mount point, state and cache; start() and stop() as often as you like."""
 
+    source = "local:"
+
     def __init__(self, base, binary, options=None, config=None):
         self.base, self.binary = Path(base), binary
         self.dir, self.state, self.cache = (self.base / n for n in ("mnt", "state", "cache"))
@@ -92,12 +94,14 @@ class Mount:
         return ",".join(k if v is None else f"{k}={v}" for k, v in pairs.items())
 
     def command(self, *extra):
-        return [self.binary, "local:", str(self.dir), *extra, "-o", self.option_text()]
+        return [self.binary, self.source, str(self.dir), *extra, "-o", self.option_text()]
+
+    def environment(self):
+        return dict(os.environ, XDG_CONFIG_HOME=str(self.base))  # not the developer's own models
 
     def start(self, timeout=20):
-        env = dict(os.environ, XDG_CONFIG_HOME=str(self.base))  # not the developer's own models
-        self.proc = subprocess.Popen(self.command("-f"), stdin=subprocess.DEVNULL, env=env,
-                                     stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
+        self.proc = subprocess.Popen(self.command("-f"), stdin=subprocess.DEVNULL,
+                                     env=self.environment(), stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
                                      start_new_session=True)
         live.add(self)
         deadline = time.monotonic() + timeout

@@ -1,0 +1,164 @@
+"""docs/semantics.md, "Jobs made elsewhere": the service's list and the mount's directories agree."""
+
+import json
+import os
+
+import pytest
+
+from bedrockkit import BUCKET, CLAUDE, check_complete
+from inputs import records
+from mountkit import sh, until
+
+
+def names(mount):
+    return sorted(n for n in os.listdir(mount.dir) if not n.startswith("."))
+
+
+def made_by_sdk(cloud, sdk, name, lines, **more):
+    uri = cloud.put_input(name, lines)
+    answer = sdk("CreateModelInvocationJob", **cloud.job_input(name, uri, **more))
+    return cloud.double.plane.jobs[answer["jobArn"]]
+
+
+def ended(job):
+    with job.changed:
+        assert job.changed.wait_for(lambda: not job.live, 15)
+    return job
+
+
+def test_a_job_made_by_the_sdk_is_read_through_the_mount(new_bedrock, cloud, sdk):
+    data = records(30)
+    made = ended(made_by_sdk(cloud, sdk, "by-sdk", data))
+    mount = new_bedrock().start()
+    job = until(lambda: "by-sdk" in names(mount) and mount.job_at("by-sdk"), 10, "not seen")
+    assert job.wait_end() == "Completed"
+    assert "claude-sonnet-4-6" in job.read("model")
+    there = os.listdir(job)
+    for name in ("input.jsonl", "output.jsonl", "results.csv", "text"):
+        assert name not in there, f"{name} is listed, and its size is not known"
+    assert "fetch" in job.read("ctl").split()
+    job.ctl("fetch")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, data)
+    assert (job / "input.jsonl").read_bytes() == b"".join(data)
+    assert json.loads(job.read("status.json"))["parts"][0]["provider_id"] == made.arn
+    mount.restart()
+    check_complete(job, data)
+
+
+def test_reading_wait_fetches(new_bedrock, cloud, sdk):
+    data = records(10)
+    mount = new_bedrock().start()
+    with cloud.double.setting(durations={"InProgress": 1.0}):
+        made_by_sdk(cloud, sdk, "later", data)
+    job = until(lambda: "later" in names(mount) and mount.job_at("later"), 10, "not seen")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, data)
+
+
+def test_fetch_auto(new_bedrock, cloud, sdk):
+    data = records(5)
+    ended(made_by_sdk(cloud, sdk, "auto", data))
+    mount = new_bedrock({"fetch": "auto"}).start()
+    job = mount.job_at("auto")
+    until(lambda: (job / "output.jsonl").exists(), 15, "it was not fetched")
+    check_complete(job, data)
+
+
+def test_a_job_made_by_the_mount_is_read_by_the_sdk(new_bedrock, cloud, sdk):
+    mount = new_bedrock({"tags": "team:blue"}).start()
+    job = mount.run_job("mine", records(5))
+    arn = json.loads(job.read("status.json"))["parts"][0]["provider_id"]
+    got, tags, listed = sdk.run(
+        ("GetModelInvocationJob", {"jobIdentifier": arn}),
+        ("ListTagsForResource", {"resourceARN": arn}),
+        ("ListModelInvocationJobs", {"nameContains": "mine"}))
+    assert got["status"] == "Completed" and got["jobName"].startswith("mine-")
+    assert {"key": "team", "value": "blue"} in tags["tags"]
+    assert [r["jobArn"] for r in listed["invocationJobSummaries"]] == [arn]
+    out = got["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].removeprefix(f"s3://{BUCKET}/")
+    text, = sdk.run(("GetObject", {"Bucket": BUCKET,
+                                   "Key": f"{out}{arn[-12:]}/input.jsonl.out"}))
+    assert len(text["Body"].strip("\n").split("\n")) == 5
+
+
+def test_two_mounts_see_each_others_jobs(new_bedrock):
+    here, there = new_bedrock().start(), new_bedrock().start()
+    data = records(5)
+    here.run_job("shared", data)
+    other = until(lambda: [n for n in names(there) if n.startswith("shared")], 15, "not seen")
+    job = there.job_at(other[0])
+    job.ctl("fetch")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, data)
+    assert names(here) == ["shared"], "one's own job does not come back as another's"
+
+
+def test_a_name_that_is_taken_gets_a_suffix(new_bedrock, cloud, sdk):
+    mount = new_bedrock().start()
+    mount.job("same")
+    made = ended(made_by_sdk(cloud, sdk, "same", records(5)))
+    until(lambda: len(names(mount)) == 2, 10, "not seen")
+    other, = set(names(mount)) - {"same"}
+    assert other.startswith("same-") and made.id.endswith(other.rpartition("-")[2])
+
+
+def test_jobs_mine_shows_only_ones_own(new_bedrock, cloud, sdk):
+    ended(made_by_sdk(cloud, sdk, "strange", records(5)))
+    mount = new_bedrock({"jobs": "mine"}).start()
+    mount.run_job("own", records(5))
+    sh("sleep 1")
+    assert names(mount) == ["own"]
+
+
+def test_many_jobs_over_pages_an_empty_one_first(new_bedrock, cloud):
+    cloud.double.plant(130, prefix="old", bucket=BUCKET)
+    with cloud.double.setting(empty_pages=True, page_max=50):
+        mount = new_bedrock().start()
+        until(lambda: len(names(mount)) == 130, 15, "not all were found")
+    assert mount.job_at("old-000007").status() == "Completed"
+
+
+def test_rm_forgets_it_here_and_it_does_not_come_back(new_bedrock, cloud, sdk):
+    made = ended(made_by_sdk(cloud, sdk, "gone", records(5)))
+    mount = new_bedrock().start()
+    until(lambda: names(mount) == ["gone"], 10, "not seen")
+    sh(f"rm -r {mount.dir}/gone", check=0)
+    sh("sleep 1")
+    assert names(mount) == []
+    mount.restart()
+    sh("sleep 1")
+    assert names(mount) == []
+    assert made.arn in cloud.double.plane.jobs and cloud.keys()
+
+
+def test_one_that_runs_can_be_stopped_and_its_failure_is_told(new_bedrock, cloud, sdk):
+    with cloud.double.setting(durations={"InProgress": 30, "Stopping": 0.1}):
+        made_by_sdk(cloud, sdk, "running", records(20))
+    with cloud.double.setting(fail_message="No jsonl files found in s3URI: s3://x/y"):
+        ended(made_by_sdk(cloud, sdk, "broken", records(5)))
+    mount = new_bedrock().start()
+    until(lambda: len(names(mount)) == 2, 10, "not seen")
+    running, broken = mount.job_at("running"), mount.job_at("broken")
+    running.wait_state("InProgress")
+    running.ctl("stop")
+    assert running.wait_end() == "Stopped"
+    assert broken.status() == "Failed" and ".jsonl" in broken.read("error")
+
+
+def test_what_cannot_be_fetched_is_told(new_bedrock, cloud, sdk):
+    made = ended(made_by_sdk(cloud, sdk, "lost", records(5)))
+    for key in cloud.keys():
+        cloud.s3.client().delete_object(Bucket=BUCKET, Key=key)
+    mount = new_bedrock().start()
+    job = until(lambda: names(mount) == ["lost"] and mount.job_at("lost"), 10, "not seen")
+    job.ctl("fetch")
+    until(lambda: job.read("error").strip(), 20, "nothing was said")
+    assert job.status() == "Completed" and made.status == "Completed"
+
+
+@pytest.mark.parametrize("name", ["a.b+c-d", "UPPER.lower", "x" * 63])
+def test_names_of_elsewhere(new_bedrock, cloud, sdk, name):
+    ended(made_by_sdk(cloud, sdk, name, records(3), model=CLAUDE))
+    mount = new_bedrock().start()
+    until(lambda: names(mount) == [name], 10, f"not seen: {names(mount)}")

@@ -8,11 +8,19 @@
  * Retries as the SDKs' standard mode: 3 attempts in all (AWS_MAX_ATTEMPTS),
  * full jitter up to 2^n and 20 s, a server's wish honoured, and a bucket of
  * 500 tokens for the whole mount, so that a broken network is not hammered.
- * What may have been acted on is repeated only if the request says that it may.
+ * What may have been acted on is not repeated if the request says so (once).
+ * Each attempt is signed anew, with the credentials and the time of then.
+ * Credentials that are refused are renewed, and a clock that is off by the
+ * answer's Date is corrected, each once in a call and not counted.
+ *
+ * Redirects are not followed: the host is part of what is signed, and of a
+ * bucket's name.  The call ends with -EXDEV, and error.region if it was told.
  *
  * Threads: any; calls block.  Errors: 0 or -errno as errmap_errno() has it;
- * -ECANCELED once aws_cancel() was called.  *e: what was asked, of whom, what
- * it said, and the request id; never a secret.
+ * what creds_get() gives, if there are no credentials; -EINVAL: a request that
+ * cannot be made; -ECANCELED once aws_cancel() was called; -ENOMEM; -EIO.  *e:
+ * what was asked, of whom, what it said, and the request id; no query, and
+ * never a secret, though the service should repeat it.
  */
 
 #include <stdbool.h>
@@ -29,7 +37,8 @@
 
 struct aws;
 
-/* config is taken over; clock borrowed until aws_close(). */
+/* config is taken over, in failure too: STEAL it; clock borrowed until
+ * aws_close().  -EINVAL: a setting that makes no sense. */
 MUST_CHECK int aws_open(struct awsconfig *config, struct clock *clock, struct aws **ret,
 			struct err *e);
 void aws_close(struct aws *a); /* NULL is fine; no call may be under way */
@@ -43,12 +52,15 @@ struct creds_chain *aws_creds(struct aws *a);
 struct wire *aws_wire(struct aws *a);
 struct clock *aws_clock(const struct aws *a);
 
+/* For tests: what the retries' second is. */
+void aws_set_pause_unit(struct aws *a, int64_t ns);
+
 /* What was asked so far, for metrics and benchmarks. */
 struct aws_counts {
 	uint64_t requests, retries, throttled;
 	uint64_t sent_bytes, received_bytes; /* of bodies */
 };
-struct aws_counts aws_counts(const struct aws *a);
+struct aws_counts aws_counts(struct aws *a);
 
 enum aws_auth {
 	AWS_AUTH_SIGV4,	 /* the path encoded twice */
@@ -73,12 +85,13 @@ struct aws_request {
 	struct aws_header headers[AWS_HEADERS_MAX]; /* up to the first without a name */
 	const void *body;
 	size_t body_size;
-	const char *payload_hash; /* NULL: SHA-256 of the body */
+	const char *payload_hash; /* NULL: SHA-256 of the body, and so of UNSIGNED-PAYLOAD
+				     where the origin is not https */
 	enum aws_auth auth;
 	bool once;	   /* not to be repeated if it may have been acted on */
-	bool may_lie;	   /* S3: a 200 may hold an <Error> */
+	bool may_lie;	   /* S3: a 200 may hold an <Error>; see errmap.h */
 	size_t answer_max; /* 0: HTTP_ANSWER_MAX */
-	long timeout_ms;   /* of one attempt; 0: 60 s and a second per 256 KiB of body */
+	long timeout_ms;   /* of one attempt; 0: 60 s, and 1 s per 256 KiB of body and answer_max */
 	unsigned attempts; /* 0: as configured */
 };
 
@@ -116,7 +129,14 @@ MUST_CHECK int aws_run(struct aws *a, const struct aws_request *q, struct aws_an
  * request as long as it returns 1 (0: no more, -errno: give up); done() takes
  * each answer, in any order; r and e are what aws_run() would have given.
  * Returns 0, or the first negative value of next() or done(); what is under
- * way then is cancelled.  A throttled answer halves how many go at once.
+ * way then is cancelled, and its done() called with -ECANCELED: each request
+ * that next() gave gets its done().  -ECANCELED after aws_cancel().
+ *
+ * *e: of done() in, what became of the call; out, why it returned a negative
+ * value.  done() may make other calls, but not end the process's patience: the
+ * batch's connections wait meanwhile.
+ *
+ * A throttled answer halves how many go at once, a run of good ones adds one.
  */
 struct aws_batch {
 	unsigned parallel; /* at most WIRE_CALLS_MAX */

@@ -301,7 +301,7 @@ int64_t retry_wish_ms(retry_header_fn *header, void *ctx, int64_t wall_ns)
 }
 
 /* SplitMix64 (Steele, Lea, Flood, 2014): enough to spread retries out. */
-static uint64_t next_random(uint64_t *seed)
+uint64_t retry_random(uint64_t *seed)
 {
 	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
 
@@ -318,5 +318,5 @@ int64_t retry_backoff_ms(unsigned failures, uint64_t *seed)
 		top *= 2;
 	if (top > RETRY_BACKOFF_CAP_MS)
 		top = RETRY_BACKOFF_CAP_MS;
-	return (int64_t)(next_random(seed) % (uint64_t)(top + 1));
+	return (int64_t)(retry_random(seed) % (uint64_t)(top + 1));
 }

@@ -63,4 +63,7 @@ int64_t retry_wish_ms(retry_header_fn *header, void *ctx, int64_t wall_ns);
  * before this one, and never above the cap.  seed: any number; it is changed. */
 int64_t retry_backoff_ms(unsigned failures, uint64_t *seed);
 
+/* The next number of a sequence that is good enough to spread retries out. */
+uint64_t retry_random(uint64_t *seed);
+
 #endif

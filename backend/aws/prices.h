@@ -8,9 +8,16 @@
  *	# model <TAB> geography <TAB> region <TAB> batch in <TAB> batch out <TAB> on-demand in <TAB> out
  *	anthropic.claude-sonnet-4-6	global	*	1.50	7.50	3.00	15.00
  *
- * USD per million tokens.  The table that is built in (backend/aws/prices.tsv)
- * is overridden line by line by a file of the user's.  What is not known is
- * said to be unknown.
+ * USD per million tokens.  A source holds for the lines below it.  model is an
+ * id without its geographic prefix.  geography is "global", another prefix
+ * ("us"), "regional" (all but global) or "*"; region is a region or "*".
+ * Batch costs half of on-demand: "-" in one pair of columns has it taken from
+ * the other.  Embeddings have no output: 0.
+ *
+ * The table that is built in (backend/aws/prices.tsv) is overridden by a file
+ * of the user's: its lines are looked at first.  The closest line counts; a
+ * model that has a price in other regions only has the first of these, and
+ * source says so.  What is not known is said to be unknown.
  *
  * Threads: immutable after loading.
  */
@@ -23,11 +30,14 @@
 
 struct prices;
 
-/* path: of the user's file, or NULL.  -EINVAL: file, line and cure. */
+#define PRICES_FILE_MAX (1024 * 1024)
+
+/* path: of the user's file, or NULL.  -EINVAL: file, line and cure; -EFBIG;
+ * -errno of reading it. */
 MUST_CHECK int prices_load(const char *path, struct prices **ret, struct err *e);
 void prices_free(struct prices *p); /* NULL is fine */
 
-/* False: not known. */
+/* model: an id or ARN; region may be NULL.  False: not known. */
 bool prices_find(const struct prices *p, const char *model, const char *region, struct price *ret);
 
 #endif

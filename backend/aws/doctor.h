@@ -23,7 +23,10 @@ MUST_CHECK int doctor_run(const struct bedrock_place *p, const char *model, FILE
 			  struct err *e);
 
 /* batchfs --print-iam bedrock:...: three policies filled in, each under a
- * heading; what is not known (an account) stands as a placeholder that says so. */
+ * heading; what is not known (an account) stands as a placeholder that says so.
+ * Lines that begin with '#' are words, the rest is three JSON documents.  The
+ * account is that of the role.  An option model, if there is one, narrows what
+ * may be invoked.  -EINVAL: an option or a file of AWS settings is wrong. */
 MUST_CHECK int policies_print(const struct bedrock_place *p, FILE *out, struct err *e);
 
 #endif

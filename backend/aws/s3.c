@@ -103,7 +103,7 @@ int s3_get_bytes(struct s3 *s, const char *key, struct buf *out, struct err *e)
 		buf_add(out, a.body, a.body_size);
 		r = buf_error(out);
 	}
-	if (r == -EFBIG || a.content_length > (int64_t)HTTP_ANSWER_MAX)
+	if (r == -EFBIG || (r == -EINVAL && a.status == 200))
 		return err_set(e, -EFBIG, "s3://%s/%s is larger than it should be", s->bucket, key);
 	if (r == -ENOMEM)
 		return err_set(e, r, "no memory for s3://%s/%s", s->bucket, key);

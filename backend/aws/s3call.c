@@ -97,7 +97,6 @@ static int place(struct s3 *s, const char *region, const char *key, struct s3_ta
 		.origin = origin,
 		.path = buf_steal(&path),
 		.region = region,
-		.secure = strncmp(origin, "https:", 6) == 0,
 	};
 	return 0;
 }
@@ -189,9 +188,6 @@ void s3_request_aim(struct aws_request *q, const struct s3_target *t)
 	q->origin = t->origin;
 	q->path = t->path;
 	q->region = t->region;
-	/* A body may go unsigned only where TLS protects it. */
-	if (q->payload_hash && !t->secure)
-		q->payload_hash = NULL;
 }
 
 void s3_query_add(struct buf *q, const char *name, const char *value)
@@ -256,29 +252,40 @@ static bool is_about_rights(const struct aws_answer *a)
 	return false;
 }
 
+/* What else may be missing, behind the right itself. */
+static void add_suspects(const struct s3 *s, enum s3_op op, const struct aws_answer *a,
+			 const char *region, struct buf *out)
+{
+	bool reads = op == S3_OP_HEAD || op == S3_OP_GET;
+	char arn[ARN_MAX];
+
+	if (s->kms_key && operations[op].right[3] == 'P')
+		buf_addf(out, ", and kms:GenerateDataKey and kms:Decrypt on %s", s->kms_key);
+	else if (strstr(a->error.message, "kms:") || strstr(a->error.message, "KMS"))
+		buf_addf(out, ", and %s on the bucket's key",
+			 reads ? "kms:Decrypt" : "kms:GenerateDataKey and kms:Decrypt");
+	if (s->owner)
+		buf_addf(out, ", and the bucket must be of account %s", s->owner);
+	name_arn(s, region, NULL, arn);
+	if (reads)
+		buf_addf(out,
+			 "; without s3:ListBucket on %s a key that is not there looks the same",
+			 arn);
+}
+
 static int explain_denial(const struct s3 *s, enum s3_op op, const char *key,
 			  const struct aws_answer *a, const char *region, struct err *e)
 {
-	const struct operation *o = &operations[op];
 	CLEANUP(buf_release) struct buf more = BUF_INIT(ERR_TEXT_MAX);
+	const struct operation *o = &operations[op];
 	char arn[ARN_MAX];
 
-	name_arn(s, region, NULL, arn);
-	if (op == S3_OP_HEAD || op == S3_OP_GET)
-		buf_addf(&more,
-			 "; without s3:ListBucket on %s a key that is not there is refused, too",
-			 arn);
-	if (s->kms_key && o->right[3] == 'P')
-		buf_addf(&more, "; and kms:GenerateDataKey and kms:Decrypt on %s", s->kms_key);
-	else if (strstr(a->error.message, "kms") || strstr(a->error.message, "KMS"))
-		buf_add_str(&more, "; and kms:Decrypt and kms:GenerateDataKey on the bucket's key");
-	if (s->owner)
-		buf_addf(&more, "; and the bucket must be of account %s", s->owner);
+	add_suspects(s, op, a, region, &more);
 	name_arn(s, region, o->on_bucket ? NULL : key, arn);
-	return err_set(e, -EACCES, "may not %s s3://%s/%s: %s%s%s is needed on %s%s (request %s)",
-		       o->verb, s->bucket, key ? key : "", a->error.message,
-		       a->error.message[0] ? "; " : "", o->right, arn, more.data,
-		       a->request_id[0] ? a->request_id : "without an id");
+	return err_set(e, -EACCES, "may not %s s3://%s/%s: %s%s%s is needed on %s%s%s%s%s", o->verb,
+		       s->bucket, key ? key : "", a->error.message, a->error.message[0] ? "; " : "",
+		       o->right, arn, more.data, a->request_id[0] ? " (request " : "",
+		       a->request_id, a->request_id[0] ? ")" : "");
 }
 
 int s3_explain(const struct s3 *s, enum s3_op op, const char *key, int r,
@@ -288,6 +295,11 @@ int s3_explain(const struct s3 *s, enum s3_op op, const char *key, int r,
 
 	if (r == -ECANCELED || a->status == 0)
 		return r;
+	if (a->error.class == ERRMAP_REDIRECT)
+		return err_set(
+			e, a->status == 307 ? -EAGAIN : -EINVAL,
+			"the bucket %s is elsewhere: the server sends us from region to region",
+			s->bucket);
 	if (is_about_rights(a))
 		return explain_denial(s, op, key, a, s->regions[0], e);
 	if (a->status == 404 && (op == S3_OP_HEAD_BUCKET || !strcmp(a->error.code, "NoSuchBucket")))

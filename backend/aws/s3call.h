@@ -57,7 +57,6 @@ enum s3_op {
 struct s3_target {
 	char *origin, *path; /* owned */
 	const char *region;  /* borrowed until s3_close() */
-	bool secure;	     /* https */
 };
 
 /* key: NULL for the bucket itself.  Asks for the region if it is not known. */

@@ -19,8 +19,6 @@
 #define TURNS_MAX	3     /* of an object that changes or comes damaged */
 #define TRIES_MAX	3     /* of a range that comes short */
 #define ERROR_ROOM	65536 /* for the words of a refusal */
-#define TIMEOUT_MS	60000
-#define BYTES_A_SECOND	262144 /* slower than this a range is given up */
 #define RANGE_TEXT_SIZE 64
 
 struct slot {
@@ -61,7 +59,6 @@ static int ask_for(struct fetch *f, struct slot *slot, struct aws_request *ret, 
 	s3_request_add(ret, "range", slot->range);
 	s3_request_add(ret, "if-match", f->object.etag[0] ? f->object.etag : NULL);
 	ret->answer_max = size < ERROR_ROOM ? ERROR_ROOM : size;
-	ret->timeout_ms = TIMEOUT_MS + (long)(size / BYTES_A_SECOND) * 1000;
 	*ret_tag = slot;
 	return 1;
 }

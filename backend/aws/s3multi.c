@@ -21,7 +21,6 @@
  */
 
 #define TURNS_MAX	 2 /* an upload that vanished is begun anew once */
-#define TRIES_MAX	 3 /* of a part that comes damaged */
 #define QUERY_MAX	 4096
 #define PAGES_MAX	 100
 #define COMPLETE_MAX	 (4u * 1024 * 1024)
@@ -39,7 +38,6 @@ struct slot {
 	struct s3sum_map map;
 	struct buf query;
 	char crc_text[S3SUM_CRC32_SIZE];
-	unsigned tries;
 };
 
 struct upload {
@@ -222,27 +220,15 @@ static int next_part(void *ctx, struct aws_request *ret, void **ret_tag, struct 
 	struct upload *u = ctx;
 	struct slot *idle = NULL;
 
-	for (size_t i = 0; i < COUNT_OF(u->slots); i++) {
-		struct slot *slot = &u->slots[i];
-
-		if (!slot->busy && slot->tries)
-			return send_part(u, slot, ret, ret_tag, e); /* once more */
-		if (!slot->busy)
-			idle = slot;
-	}
+	for (size_t i = 0; i < COUNT_OF(u->slots) && !idle; i++)
+		if (!u->slots[i].busy)
+			idle = &u->slots[i];
 	while (u->next < u->count && u->parts[u->next].etag)
 		u->next++;
 	if (u->next == u->count || !idle)
 		return 0;
 	idle->index = u->next++;
 	return send_part(u, idle, ret, ret_tag, e);
-}
-
-/* It came otherwise than it was sent. */
-static bool is_damage(const struct aws_answer *a)
-{
-	return strcmp(a->error.code, "BadDigest") == 0 ||
-	       strcmp(a->error.code, "XAmzContentSHA256Mismatch") == 0;
 }
 
 static int have_part(void *ctx, void *tag, int r, const struct aws_answer *a, struct err *e)
@@ -252,24 +238,13 @@ static int have_part(void *ctx, void *tag, int r, const struct aws_answer *a, st
 
 	slot->busy = false;
 	s3sum_unmap(&slot->map);
-	if (r < 0 && is_damage(a) && ++slot->tries < TRIES_MAX)
-		return 0;
 	if (r < 0)
 		return s3_explain(u->s, S3_OP_UPLOAD_PART, u->from->key, r, a, e);
-	slot->tries = 0;
 	if (!a->etag[0])
 		return err_set(e, -EPROTO, "S3 takes part %u of s3://%s/%s and tells no ETag",
 			       slot->index + 1, u->s->bucket, u->from->key);
 	u->parts[slot->index].etag = strdup(a->etag);
 	return u->parts[slot->index].etag ? 0 : err_set(e, -ENOMEM, "no memory for an upload");
-}
-
-static bool is_sent(const struct upload *u)
-{
-	for (unsigned i = 0; i < u->count; i++)
-		if (!u->parts[i].etag)
-			return false;
-	return true;
 }
 
 static int send_parts(struct upload *u, struct err *e)
@@ -285,14 +260,12 @@ static int send_parts(struct upload *u, struct err *e)
 	for (size_t i = 0; i < COUNT_OF(u->slots); i++)
 		buf_init(&u->slots[i].query, QUERY_MAX);
 	u->next = 0;
-	/* A batch may end with a part to send again: its last. */
-	while (r == 0 && !is_sent(u))
+	if (r == 0)
 		r = aws_run_batch(u->s->aws, &batch, e);
 	for (size_t i = 0; i < COUNT_OF(u->slots); i++) {
 		s3sum_unmap(&u->slots[i].map); /* of what was cancelled */
 		buf_release(&u->slots[i].query);
 		u->slots[i].busy = false;
-		u->slots[i].tries = 0;
 	}
 	s3_target_release(&u->target);
 	return r;

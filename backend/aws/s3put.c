@@ -21,8 +21,8 @@ size_t s3_part_size(const struct s3 *s, uint64_t size)
 
 /*
  * With a CRC32 and TLS a body need not be hashed for the signature as well,
- * which would read it once more at a third of the speed; s3_request_aim()
- * takes that back where there is no TLS.
+ * which would read it once more at a third of the speed.  (Without TLS it is
+ * hashed all the same: call.h.)
  */
 void s3_request_body(struct aws_request *q, const void *bytes, size_t size,
 		     const char *content_type, const char *crc_text)
@@ -94,13 +94,13 @@ int s3_put_file(struct s3 *s, const char *key, int fd, uint64_t size, const char
 	struct stat st;
 	int r = 0;
 
+	if (size > S3_OBJECT_MAX)
+		return err_set(e, -EFBIG, "s3://%s/%s: an object has at most %llu bytes", s->bucket,
+			       key, (unsigned long long)S3_OBJECT_MAX);
 	/* A mapping that reaches past the end of a file kills who reads it. */
 	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < size)
 		return err_set(e, -EINVAL, "what is to be s3://%s/%s is shorter than it was",
 			       s->bucket, key);
-	if (size > S3_OBJECT_MAX)
-		return err_set(e, -EFBIG, "s3://%s/%s: an object has at most %llu bytes", s->bucket,
-			       key, (unsigned long long)S3_OBJECT_MAX);
 	if (resume)
 		r = s3_is_there(s, &from, &there, e);
 	if (r < 0 || there)

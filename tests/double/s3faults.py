@@ -368,6 +368,10 @@ class FrontHandler(BaseHTTPRequestHandler):
             answer = self.ask()
         except (OSError, http.client.HTTPException):
             return self.refuse(*SIMPLE["503"])
+        if self.operation == "CompleteMultipartUpload" and answer.status == 200:
+            with self.front.lock:  # that of the whole, or none
+                self.front.sums[self.bucket, self.key] = \
+                    self.headers.get("x-amz-checksum-crc32")
         if kind == "lost":
             answer.read()
             return self.break_off(answer.status)

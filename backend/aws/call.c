@@ -74,6 +74,14 @@ void aws_close(struct aws *a)
 	free(a);
 }
 
+void aws_set_patience(struct aws *a, unsigned attempts, long timeout_ms)
+{
+	if (attempts)
+		a->attempts_max = attempts;
+	if (timeout_ms)
+		a->timeout_max_ms = timeout_ms;
+}
+
 void aws_cancel(struct aws *a)
 {
 	wire_cancel(a->wire);

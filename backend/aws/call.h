@@ -52,6 +52,10 @@ struct creds_chain *aws_creds(struct aws *a);
 struct wire *aws_wire(struct aws *a);
 struct clock *aws_clock(const struct aws *a);
 
+/* At most so many attempts of a call, and so long for each, whatever a request
+ * says: somebody waits at a terminal.  Before the first call. */
+void aws_set_patience(struct aws *a, unsigned attempts, long timeout_ms);
+
 /* For tests: what the retries' second is. */
 void aws_set_pause_unit(struct aws *a, int64_t ns);
 

@@ -20,6 +20,8 @@ struct aws {
 	struct clock *clock;	   /* borrowed */
 	const char *ca_bundle;	   /* of config, or NULL */
 	unsigned attempts;
+	unsigned attempts_max; /* 0: none; also of requests that want more */
+	long timeout_max_ms;   /* the same */
 	int64_t pause_unit_ns;
 	pthread_mutex_t mutex;
 	int64_t skew_ns; /* the servers' clock less ours; of the mutex, as what follows */

@@ -150,11 +150,19 @@ static void make_id(char id[CALL_ID_SIZE])
 				       b[i]);
 }
 
-static long timeout_ms(const struct aws_request *q)
+static long timeout_ms(const struct aws *a, const struct aws_request *q)
 {
 	size_t bytes = q->body_size + q->answer_max;
+	long ms = q->timeout_ms ? q->timeout_ms : TIMEOUT_MS + (long)(bytes / BYTES_PER_S) * 1000;
 
-	return q->timeout_ms ? q->timeout_ms : TIMEOUT_MS + (long)(bytes / BYTES_PER_S) * 1000;
+	return a->timeout_max_ms && a->timeout_max_ms < ms ? a->timeout_max_ms : ms;
+}
+
+static unsigned attempts_of(const struct aws *a, const struct aws_request *q)
+{
+	unsigned n = q->attempts ? q->attempts : a->attempts;
+
+	return a->attempts_max && a->attempts_max < n ? a->attempts_max : n;
 }
 
 static void on_answer(void *ctx, const struct http_answer *answer);
@@ -184,7 +192,7 @@ static int send_attempt(struct flight *f, struct err *e)
 	with.creds = f->creds.access_key_id ? &f->creds : NULL;
 	with.bearer = f->bearer;
 	with.attempt = f->sent + 1;
-	with.attempts = f->q.attempts ? f->q.attempts : a->attempts;
+	with.attempts = attempts_of(a, &f->q);
 	with.wall_ns = clock_wall_ns(a->clock) + f->skew_ns;
 	callsign_release(&f->sign);
 	r = callsign_make(&f->q, &with, &f->sign, e);
@@ -200,7 +208,7 @@ static int send_attempt(struct flight *f, struct err *e)
 		.as_stored = f->q.auth == AWS_AUTH_S3,
 		.ca_bundle = a->ca_bundle,
 		.answer_max = f->q.answer_max,
-		.timeout_ms = timeout_ms(&f->q),
+		.timeout_ms = timeout_ms(a, &f->q),
 		.done = on_answer,
 		.ctx = f,
 	};
@@ -368,8 +376,7 @@ static bool goes_on(struct flight *f, const struct http_answer *from, const stru
 	if (!may_repeat(f, a->error.class))
 		return false;
 	f->attempts++;
-	if (f->attempts >= (f->q.attempts ? f->q.attempts : aws->attempts) ||
-	    !aws_take_tokens(aws, cost))
+	if (f->attempts >= attempts_of(aws, &f->q) || !aws_take_tokens(aws, cost))
 		return false;
 	f->paid = cost;
 	*ret_pause_ns = pause_ns(f, from);

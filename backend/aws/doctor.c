@@ -321,7 +321,6 @@ static int ask_all(struct doctor *d, struct err *e)
 	d->iam = (struct iam){
 		.aws = d->aws,
 		.region = region && endpoint_region_is_valid(region) ? region : "us-east-1",
-		.patience = {DOCTOR_TIMEOUT_MS, DOCTOR_ATTEMPTS},
 	};
 	if (!ask_identity(d)) {
 		checklist_unsure(&d->list, "the rest", "cannot be asked with these credentials");
@@ -370,6 +369,7 @@ int doctor_run(const struct bedrock_place *p, const char *model, FILE *out, stru
 	r = aws_open(config, d.clock, &d.aws, e);
 	if (r < 0)
 		return r;
+	aws_set_patience(d.aws, DOCTOR_ATTEMPTS, DOCTOR_TIMEOUT_MS);
 	r = watchdog_start(&dog, d.aws, e);
 	if (r < 0)
 		return r;

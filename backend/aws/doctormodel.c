@@ -158,7 +158,6 @@ static void ask_availability(struct doctor *d, const char *id)
 		.region = d->region,
 		.auth = AWS_AUTH_BEARER,
 		.answer_max = ANSWER_MAX,
-		.timeout_ms = DOCTOR_TIMEOUT_MS,
 		.attempts = 1,
 	};
 	struct jsonspan v;

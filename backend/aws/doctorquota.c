@@ -97,7 +97,6 @@ static int take_page(struct quotas *q, const char *origin, struct buf *token, st
 			    {"X-Amz-Target", QUOTA_TARGET}},
 		.auth = AWS_AUTH_SIGV4,
 		.answer_max = ANSWER_MAX,
-		.timeout_ms = DOCTOR_TIMEOUT_MS,
 		.attempts = 1,
 	};
 	struct jsonspan v;

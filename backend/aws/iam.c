@@ -143,8 +143,6 @@ static int ask(const struct iam *i, const char *service, const char *action, con
 		.body_size = form->size,
 		.auth = AWS_AUTH_SIGV4,
 		.answer_max = ANSWER_MAX,
-		.timeout_ms = i->patience.timeout_ms,
-		.attempts = i->patience.attempts,
 	};
 	int r = buf_error(form);
 

@@ -28,16 +28,9 @@ struct iam_identity {
 	char arn[IAM_ARN_MAX + 1]; /* "arn:aws:sts::111122223333:assumed-role/dev/me" */
 };
 
-/* How long each call may take, and how often it is tried. */
-struct iam_patience {
-	long timeout_ms;
-	unsigned attempts;
-};
-
 struct iam {
 	struct aws *aws;    /* borrowed */
 	const char *region; /* borrowed; of the jobs */
-	struct iam_patience patience;
 };
 
 MUST_CHECK int iam_whoami(const struct iam *i, struct iam_identity *ret, struct err *e);

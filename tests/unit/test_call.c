@@ -385,6 +385,26 @@ static void test_timeout(void **state)
 	awskit_end(&k);
 }
 
+/* Somebody waits at a terminal: whatever a request wants. */
+static void test_patience(void **state)
+{
+	static const struct awsserver_reply replies[] = {{.how = AWSSERVER_SILENT}};
+	CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
+	struct aws_request q;
+	struct awskit k;
+
+	(void)state;
+	open_kit(&k);
+	awsserver_script(k.server, replies, 1);
+	aws_set_patience(k.aws, 2, 20);
+	q = request_to(&k);
+	q.timeout_ms = 600000;
+	q.attempts = 7;
+	assert_int_equal(aws_run(k.aws, &q, &a, NULL), -EAGAIN);
+	assert_int_equal(awsserver_count(k.server), 2);
+	awskit_end(&k);
+}
+
 static void test_an_answer_too_large(void **state)
 {
 	static const struct awsserver_reply replies[] = {{.body = "0123456789"}};
@@ -517,11 +537,17 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_sent), cmocka_unit_test(test_payload_hash),
-		cmocka_unit_test(test_bearer),	     cmocka_unit_test(test_answer),
-		cmocka_unit_test(test_retries),	     cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_timeout),	     cmocka_unit_test(test_an_answer_too_large),
-		cmocka_unit_test(test_tokens),	     cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_what_is_sent),
+		cmocka_unit_test(test_payload_hash),
+		cmocka_unit_test(test_bearer),
+		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_retries),
+		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_an_answer_too_large),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_settings),
 	};
 

@@ -46,7 +46,7 @@ static void open_world(struct world *w)
 	if (awsconfig_load(&o, &config, &e) < 0 ||
 	    aws_open(config, clock_system(), &w->aws, &e) < 0)
 		fail_msg("%s", e.text);
-	w->iam = (struct iam){w->aws, "eu-west-1", {5000, 1}};
+	w->iam = (struct iam){w->aws, "eu-west-1"};
 }
 
 static void close_world(struct world *w)

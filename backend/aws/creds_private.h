@@ -16,8 +16,10 @@
 #include "backend/aws/awsconfig.h"
 #include "backend/aws/creds.h"
 #include "backend/aws/wire.h"
+#include "backend/http/http.h"
 #include "fs/base/clock.h"
 #include "fs/base/err.h"
+#include "fs/base/jsonspan.h"
 #include "fs/base/macros.h"
 
 #define CREDS_SESSION_NAME_MAX 65 /* with its NUL */
@@ -55,6 +57,90 @@ MUST_CHECK int creds_from_credentials_file(const struct creds_source *s, const c
 					   struct creds *ret, struct err *e);
 MUST_CHECK int creds_from_config_file(const struct creds_source *s, const char *profile,
 				      struct creds *ret, struct err *e);
+
+/* role_arn of the profile, with credentials of another profile or place. */
+MUST_CHECK int creds_from_role(const struct creds_source *s, const struct creds_visit *at,
+			       struct creds *ret, struct err *e);
+/* A token in a file, named by the environment (if env_too) or the profile. */
+MUST_CHECK int creds_from_web_identity(const struct creds_source *s, const char *profile,
+				       bool env_too, struct creds *ret, struct err *e);
+MUST_CHECK int creds_from_sso(const struct creds_source *s, const char *profile, struct creds *ret,
+			      struct err *e);
+MUST_CHECK int creds_from_process(const struct creds_source *s, const char *profile,
+				  struct creds *ret, struct err *e);
+MUST_CHECK int creds_from_container(const struct creds_source *s, struct creds *ret, struct err *e);
+MUST_CHECK int creds_from_imds(const struct creds_source *s, struct creds *ret, struct err *e);
+
+/* One call of STS that hands out credentials. */
+struct creds_role {
+	const char *arn;
+	const char *session_name;
+	const char *external_id;      /* or NULL */
+	const char *duration_seconds; /* or NULL */
+	const char *token;	      /* of web identity, and then nothing is signed; or NULL */
+	const struct creds *by;	      /* who asks; NULL with a token */
+};
+
+MUST_CHECK int creds_assume(const struct creds_source *s, const struct creds_role *role,
+			    struct creds *ret, struct err *e);
+
+/* A line of credential_process into words, as a shell does with quotes and
+ * backslashes, and nothing else that shells do.  -EINVAL: a quote is open, no
+ * word, or more than CREDS_WORDS_MAX.  The array ends with NULL. */
+#define CREDS_WORDS_MAX 128
+MUST_CHECK int creds_split(const char *line, char ***ret, struct err *e);
+void creds_words_free(char ***words); /* for CLEANUP() */
+
+/* A request to one who hands out credentials, repeated after a while if no
+ * answer came, or 429 or 5xx did. */
+#define CREDS_ANSWER_MAX (256 * 1024)
+struct creds_ask {
+	const char *who; /* "STS": for words */
+	const char *method, *url;
+	const struct http_headers *headers; /* or NULL */
+	const char *body;		    /* or NULL */
+	size_t body_size;
+	unsigned tries;
+	long timeout_ms; /* of each */
+	bool direct;	 /* no proxy */
+	/* Other answers that are worth it; or NULL. */
+	bool (*again)(const struct wire_answer *a);
+};
+
+/* 0: an answer came, whatever its status.  -EAGAIN: none; *e names who. */
+MUST_CHECK int creds_ask(const struct creds_source *s, const struct creds_ask *q,
+			 struct wire_answer *ret, struct err *e);
+void creds_answer_release(struct wire_answer *a); /* wipes it */
+
+/* What an answer that is not 200 means: -EAGAIN or -EACCES, and "CODE: MESSAGE",
+ * its status if it says nothing.  Words with one of the secrets in them (an
+ * array that ends with NULL, or NULL) are left out. */
+#define CREDS_SAID_MAX 384
+struct creds_said {
+	char code[64];
+	char words[CREDS_SAID_MAX];
+};
+int creds_refusal(const struct wire_answer *a, const char *const *secrets, struct creds_said *ret);
+
+/* Keys in a JSON object, under these names (NULL: there is none such). */
+struct creds_names {
+	const char *id, *secret, *token, *expires, *account;
+};
+
+/* Without expires_ns if no expiry is told.  -EBADMSG: keys or expiry make no sense. */
+MUST_CHECK int creds_from_json(struct jsonspan v, const struct creds_names *names,
+			       struct creds *ret);
+
+/* A member that is a string, the caller's to wipe; NULL if it is not there.
+ * -EBADMSG: another type, or a NUL within; -ENOMEM. */
+MUST_CHECK int creds_json_string(struct jsonspan v, const char *key, char **ret);
+
+/* The value in these bytes if they are JSON, which they must be as a whole. */
+struct jsonspan creds_json(const char *text, size_t size);
+
+/* A small file with a secret, white space at its end cut off; the caller's to
+ * wipe.  -errno of the file system; -EFBIG: larger than max. */
+MUST_CHECK int creds_read_file(const char *path, size_t max, char **ret);
 
 /* Frees a string after wiping it: for CLEANUP(). */
 void creds_wipe(char **s);

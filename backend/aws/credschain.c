@@ -149,10 +149,17 @@ int creds_of_profile(const struct creds_source *s, const struct creds_visit *at,
 {
 	static int (*const providers[])(const struct creds_source *s, const char *profile,
 					struct creds *ret, struct err *e) = {
-		creds_from_credentials_file, creds_from_config_file};
+		creds_from_sso, creds_from_credentials_file, creds_from_process,
+		creds_from_config_file};
+	/* The environment speaks for the one who mounts, not for a profile that
+	 * another one leads to. */
+	bool env_too = !at->above && !awsconfig_profile_is_explicit(s->config);
 	int r = 0;
 
-	(void)role_too;
+	if (role_too)
+		r = creds_from_role(s, at, ret, e);
+	if (r == 0 && !ret->access_key_id)
+		r = creds_from_web_identity(s, at->profile, env_too, ret, e);
 	for (size_t i = 0; i < COUNT_OF(providers) && r == 0 && !ret->access_key_id; i++)
 		r = providers[i](s, at->profile, ret, e);
 	return r;
@@ -169,6 +176,10 @@ static int ask_all(const struct creds_source *s, struct creds *ret, struct err *
 		r = creds_from_environment(s, ret, e);
 	if (r == 0 && !ret->access_key_id)
 		r = creds_of_profile(s, &at, true, ret, e);
+	if (r == 0 && !ret->access_key_id)
+		r = creds_from_container(s, ret, e);
+	if (r == 0 && !ret->access_key_id)
+		r = creds_from_imds(s, ret, e);
 	return r;
 }
 

@@ -14,6 +14,7 @@
  */
 
 #include "backend/aws/creds.h"
+#include "backend/aws/creds_private.h"
 #include "tests/unit/awsenv.h"
 
 #define CREDSKIT_WALL_NS (1767323045LL * NS_PER_S) /* 2026-01-02T03:04:05Z */
@@ -44,6 +45,20 @@ static inline int credskit_get(struct credskit *k, struct creds *ret, struct err
 		assert_int_equal(creds_chain_new(k->config, k->wire, &k->clock, &k->chain, NULL),
 				 0);
 	return creds_get(k->chain, ret, e);
+}
+
+/* What a provider works with, for asking one alone. */
+static inline struct creds_source credskit_source(struct credskit *k)
+{
+	struct creds_source s = {.wire = k->wire,
+				 .clock = &k->clock,
+				 .session_name = "batchfs-1",
+				 .process_timeout_ms = CREDS_PROCESS_MS};
+
+	if (!k->config)
+		k->config = awsenv_load(&k->env, k->profile, NULL);
+	s.config = k->config;
+	return s;
 }
 
 static inline void credskit_pass(struct credskit *k, int64_t seconds)

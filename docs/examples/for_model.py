@@ -77,4 +77,5 @@ def main():
         print(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""docs/examples/for_model.py makes of one input what each family of models takes."""
+"""The scripts of docs/examples make of one input what each family of models takes."""
 
 import json
 import subprocess
@@ -42,3 +42,30 @@ def test_claude_is_given_what_it_was():
 def test_without_a_family_it_says_what_there_is():
     done = convert(check=False)
     assert done.returncode == 1 and "converse" in done.stderr
+
+
+def make(*words, check=True):
+    return subprocess.run([EXAMPLES / "make_bedrock_inputs.py", *words], check=check,
+                          capture_output=True, text=True)
+
+
+def files_of(top):
+    return {str(p.relative_to(top)): p.read_bytes() for p in top.rglob("*") if p.is_file()}
+
+
+def test_the_jobs_shown_are_the_first_records_of_those_made(tmp_path):
+    make(tmp_path / "shown", "3")
+    assert files_of(tmp_path / "shown") == files_of(EXAMPLES / "bedrock")
+
+
+def test_the_jobs_made_have_as_many_records_as_a_job_needs(tmp_path):
+    make(tmp_path)
+    inputs = list(tmp_path.glob("*/input.jsonl"))
+    assert len(inputs) == 5
+    for path in inputs:
+        assert path.read_text(encoding="utf-8").count("\n") == 100
+
+
+def test_without_a_directory_it_says_how_it_is_used():
+    done = make(check=False)
+    assert done.returncode == 1 and "DIRECTORY" in done.stderr

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/local/lines.h"
+#include "backend/lines.h"
 #include "fs/base/log.h"
 
 /*

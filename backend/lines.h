@@ -1,5 +1,5 @@
-#ifndef BACKEND_LOCAL_LINES_H
-#define BACKEND_LOCAL_LINES_H
+#ifndef BACKEND_LINES_H
+#define BACKEND_LINES_H
 
 /*
  * Reads a file line by line from its beginning, with pread(2), through one
@@ -38,5 +38,8 @@ uint64_t lines_offset(const struct lines *l);
 
 /* Are there bytes after the last newline?  Told after -ENODATA. */
 bool lines_has_rest(const struct lines *l);
+
+/* Those bytes, borrowed until the next call. */
+void lines_rest(const struct lines *l, const char **ret, size_t *ret_size);
 
 #endif

@@ -1,4 +1,4 @@
-#include "backend/local/lines.h"
+#include "backend/lines.h"
 
 #include <errno.h>
 #include <string.h>
@@ -77,4 +77,10 @@ uint64_t lines_offset(const struct lines *l)
 bool lines_has_rest(const struct lines *l)
 {
 	return l->window_.size > l->begin_;
+}
+
+void lines_rest(const struct lines *l, const char **ret, size_t *ret_size)
+{
+	*ret = l->window_.data + l->begin_;
+	*ret_size = l->window_.size - l->begin_;
 }

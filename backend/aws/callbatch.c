@@ -209,6 +209,7 @@ static int send_attempt(struct flight *f, struct err *e)
 		.ca_bundle = a->ca_bundle,
 		.answer_max = f->q.answer_max,
 		.timeout_ms = timeout_ms(a, &f->q),
+		.once = f->q.once,
 		.done = on_answer,
 		.ctx = f,
 	};

@@ -325,6 +325,7 @@ static CURLcode set_request(struct call *call, const struct http_request *r)
 	CURLcode code;
 
 	SET(easy, CURLOPT_URL, r->url);
+	SET(easy, CURLOPT_FRESH_CONNECT, r->once ? 1L : 0L);
 	SET(easy, CURLOPT_UNIX_SOCKET_PATH, r->unix_path);
 	if (r->direct)
 		SET(easy, CURLOPT_NOPROXY, "*");

@@ -185,7 +185,9 @@ static int create_once(struct control *c, const struct buf *body, char **ret_arn
 	if (r < 0) {
 		ret_why->maybe = answer.maybe_done;
 		ret_why->error = answer.error;
-		if (!answer.maybe_done && is_name_in_use(&answer.error))
+		if (answer.status == 0 && !answer.maybe_done) /* no credentials, no connection */
+			ret_why->error.class = ERRMAP_UNSENT;
+		else if (!answer.maybe_done && is_name_in_use(&answer.error))
 			r = -EEXIST;
 	}
 	return r;
@@ -195,7 +197,7 @@ int control_create(struct control *c, const struct control_job_spec *s, char **r
 		   struct control_refusal *ret_why, struct err *e)
 {
 	CLEANUP(buf_release) struct buf body = BUF_INIT(1024 * 1024);
-	struct control_refusal why = {.maybe = false};
+	struct control_refusal why = {.error = {.class = ERRMAP_UNSENT}};
 	char *arn = NULL;
 	int r;
 

@@ -54,7 +54,7 @@ struct control_job_spec {
 /* Of a create that failed. */
 struct control_refusal {
 	bool maybe;	     /* the job may exist all the same */
-	struct errmap error; /* what the service said; class ERRMAP_OK: it was not asked */
+	struct errmap error; /* what the service said; ERRMAP_UNSENT: it was not asked */
 };
 
 /* *ret_arn: the caller's.  Sent once; *ret_why is filled on failure only.

@@ -250,6 +250,7 @@ static void read_numbers(struct jsonspan v, struct control_job *j)
 		if (!controljson_time(jsonspan_get(v, times[i].key), to))
 			*to = 0;
 	}
+	j->status.expires_ns = j->expires_ns;
 	if (jsonspan_u64(jsonspan_get(v, "timeoutDurationInHours"), &n) && n <= CONTROL_TIMEOUT_MAX)
 		j->timeout_hours = (int)n;
 	if (!jsonspan_u64(jsonspan_get(v, "totalRecordCount"), &c->total))

@@ -1,0 +1,220 @@
+#include "backend/aws/bedrock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "backend/aws/bedrock_private.h"
+
+/*
+ * The source put together: one struct aws for all calls, one control plane,
+ * the mount's bucket and those of jobs made elsewhere.
+ *
+ *	bedrockoptions.c	-o and JOB/config
+ *	bedrocknames.c		where a part lies; buckets; words of refusals
+ *	bedrockcheck.c		limits, a look at the records
+ *	bedrockput.c		input and media to S3 (bedrockmedia.c, mediarefs.c)
+ *	bedrockcreate.c		exactly once
+ *	bedrockpoll.c		one listing for all (jobrows.c)
+ *	bedrockfetch.c		results; bedrockinput.c: records of others' jobs
+ *	bedrockpurge.c		deletes
+ *	bedrockinfo.c		links, models
+ *
+ * Nothing is kept on this machine: what has to survive is the engine's.
+ */
+
+#define LISTING_PAUSE_NS NS_PER_S
+
+static void bedrock_free(struct bedrock *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < BEDROCK_BUCKETS_MAX; i++) {
+		s3_close(b->buckets[i].s3);
+		free(b->buckets[i].name);
+		free(b->buckets[i].kms_key);
+	}
+	control_close(b->control);
+	aws_close(b->aws);
+	prices_free(b->prices);
+	jobrows_free(b->rows);
+	kv_release(&b->options);
+	free(b->models);
+	free(b->bucket);
+	free(b->prefix);
+	free(b->region);
+	pthread_cond_destroy(&b->sweep_free);
+	pthread_mutex_destroy(&b->models_mutex);
+	pthread_mutex_destroy(&b->rows_mutex);
+	pthread_mutex_destroy(&b->sweep_mutex);
+	pthread_mutex_destroy(&b->sent_mutex);
+	pthread_mutex_destroy(&b->bucket_mutex);
+	free(b);
+}
+
+static void bedrock_freep(struct bedrock **b)
+{
+	bedrock_free(*b);
+	*b = NULL;
+}
+
+static void bedrock_cancel(struct backend *b)
+{
+	aws_cancel(bedrock_of(b)->aws);
+}
+
+static void bedrock_close(struct backend *b)
+{
+	bedrock_free(bedrock_of(b));
+}
+
+static bool bedrock_lists_jobs(struct backend *b)
+{
+	const char *jobs = kv_get(&bedrock_of(b)->options, "jobs");
+
+	return !jobs || strcmp(jobs, "mine") != 0;
+}
+
+static int bedrock_check_model(struct backend *b, const char *model, struct err *e)
+{
+	(void)b;
+	return naming_check_model(model, e);
+}
+
+static int bedrock_stop(struct backend *b, const char *remote, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int r = control_stop(bedrock_of(b)->control, remote, &why);
+
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	return err_set(e, r, "%s", why.text);
+}
+
+static int bedrock_forget(struct backend *b, const char *remote, struct err *e)
+{
+	(void)b;
+	(void)remote;
+	(void)e;
+	return 0;
+}
+
+static bool bedrock_price(struct backend *b, const char *model, struct price *ret)
+{
+	return prices_find(bedrock_of(b)->prices, model, bedrock_of(b)->region, ret);
+}
+
+static void bedrock_metrics(struct backend *b, struct buf *out)
+{
+	struct aws_counts c = aws_counts(bedrock_of(b)->aws);
+
+	buf_addf(out, "batchfs_aws_requests_total %llu\n", (unsigned long long)c.requests);
+	buf_addf(out, "batchfs_aws_retries_total %llu\n", (unsigned long long)c.retries);
+	buf_addf(out, "batchfs_aws_throttled_total %llu\n", (unsigned long long)c.throttled);
+	buf_addf(out, "batchfs_aws_sent_bytes_total %llu\n", (unsigned long long)c.sent_bytes);
+	buf_addf(out, "batchfs_aws_received_bytes_total %llu\n",
+		 (unsigned long long)c.received_bytes);
+}
+
+static const struct backend_ops bedrock_ops = {
+	.kind = "bedrock",
+	.poll_first_ns = 5 * NS_PER_S,
+	.poll_max_ns = 60 * NS_PER_S,
+	.poll_idle_ns = 300 * NS_PER_S,
+	.close = bedrock_close,
+	.cancel = bedrock_cancel,
+	.lists_jobs = bedrock_lists_jobs,
+	.limits = bedrock_limits,
+	.check_model = bedrock_check_model,
+	.check_config = bedrock_check_config,
+	.check_input = bedrock_check_input,
+	.put_input = bedrock_put_input,
+	.create = bedrock_create,
+	.poll = bedrock_poll,
+	.stop = bedrock_stop,
+	.fetch = bedrock_fetch,
+	.fetch_input = bedrock_fetch_input,
+	.forget = bedrock_forget,
+	.purge = bedrock_purge,
+	.describe = bedrock_describe,
+	.price = bedrock_price,
+	.metrics = bedrock_metrics,
+	.models = bedrock_models,
+};
+
+/* --- opening --- */
+
+static int check_place(const struct bedrock_place *p, struct err *e)
+{
+	int r = naming_check_bucket(p->bucket, e);
+
+	if (r == 0)
+		r = naming_check_prefix(p->prefix, e);
+	for (size_t i = 0; p->options && i < p->options->count && r == 0; i++)
+		r = bedrock_check_option(p->options->pairs[i].key, p->options->pairs[i].value, e);
+	if (r < 0)
+		return r == -ENOENT ? -EINVAL : r;
+	if (p->options && !kv_get(p->options, "subnets") != !kv_get(p->options, "security_groups"))
+		return err_set(e, -EINVAL,
+			       "subnets and security_groups: a job's VPC takes both, or neither");
+	return 0;
+}
+
+/* The parts that other files make; b is released by the caller on failure. */
+static int open_parts(struct bedrock *b, struct err *e)
+{
+	struct awsconfig_options o = {.profile = kv_get(&b->options, "profile"),
+				      .region = kv_get(&b->options, "region")};
+	struct awsconfig *config = NULL;
+	const char *region;
+	int r = awsconfig_load(&o, &config, e);
+
+	if (r < 0)
+		return r;
+	region = awsconfig_region(config);
+	b->region = region ? strdup(region) : NULL;
+	if (!b->region) {
+		awsconfig_free(config);
+		return region ? err_set(e, -ENOMEM, "no memory for the source")
+			      : err_set(e, -EINVAL,
+					"no region: mount with -o region=us-east-1, or set AWS_REGION "
+					"or region in ~/.aws/config");
+	}
+	r = aws_open(config, b->clock, &b->aws, e);
+	if (r == 0)
+		r = control_open(b->aws, b->region, &b->control, e);
+	if (r == 0)
+		r = prices_load(kv_get(&b->options, "prices"), &b->prices, e);
+	return r;
+}
+
+int bedrock_open(const struct bedrock_place *p, struct backend **ret, struct err *e)
+{
+	CLEANUP(bedrock_freep) struct bedrock *b = NULL;
+	int r = check_place(p, e);
+
+	if (r < 0)
+		return r;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return err_set(e, -ENOMEM, "no memory for the source");
+	b->backend.ops = &bedrock_ops;
+	b->clock = p->clock ? p->clock : clock_system();
+	b->listing_pause_ns = LISTING_PAUSE_NS;
+	pthread_mutex_init(&b->bucket_mutex, NULL);
+	pthread_mutex_init(&b->sent_mutex, NULL);
+	pthread_mutex_init(&b->sweep_mutex, NULL);
+	pthread_mutex_init(&b->rows_mutex, NULL);
+	pthread_mutex_init(&b->models_mutex, NULL);
+	pthread_cond_init(&b->sweep_free, NULL);
+	b->bucket = strdup(p->bucket);
+	b->prefix = strdup(p->prefix ? p->prefix : "");
+	if (!b->bucket || !b->prefix || (p->options && kv_copy(&b->options, p->options) < 0) ||
+	    jobrows_new(&b->rows) < 0)
+		return err_set(e, -ENOMEM, "no memory for the source");
+	r = open_parts(b, e);
+	if (r < 0)
+		return r;
+	*ret = &b->backend;
+	b = NULL;
+	return 0;
+}

@@ -1,0 +1,182 @@
+/* What is said of an input before anything is sent. */
+
+#include "tests/unit/cmocka_all.h"
+
+#include <string.h>
+
+#include "tests/unit/bedrockkit.h"
+#include "tests/unit/tempdir.h"
+
+struct fixture {
+	struct bedrockkit k;
+	struct tempdir_name input;
+	struct backend_part p;
+	struct buf faults, warnings;
+	struct backend_input_check check;
+};
+
+static void begin(struct fixture *f, void **state, const char *model, const char *input)
+{
+	FILE *file;
+
+	bedrockkit_open(&f->k, NULL);
+	f->input = tempdir_path(state, "input.jsonl");
+	file = fopen(f->input.text, "w");
+	assert_non_null(file);
+	assert_true(fputs(input, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	f->p = (struct backend_part){.token = BEDROCKKIT_TOKEN,
+				     .job_name = "n",
+				     .model = model,
+				     .input_path = f->input.text,
+				     .attempt = 1};
+	buf_init(&f->faults, 65536);
+	buf_init(&f->warnings, 65536);
+	f->check = (struct backend_input_check){.faults = &f->faults, .warnings = &f->warnings};
+}
+
+static void end(struct fixture *f)
+{
+	assert_int_equal(awsserver_count(f->k.server), 0); /* nobody was asked */
+	bedrockkit_close(&f->k);
+	buf_release(&f->faults);
+	buf_release(&f->warnings);
+}
+
+#define CLAUDE "anthropic.claude-3-haiku-20240307-v1:0"
+#define GOOD                                                                                       \
+	"{\"recordId\":\"a\",\"modelInput\":{\"anthropic_version\":\"bedrock-2023-05-31\","        \
+	"\"max_tokens\":10,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}}\n"
+
+static void test_good(void **state)
+{
+	struct fixture f;
+	struct err e = ERR_INIT;
+
+	begin(&f, state, CLAUDE, GOOD GOOD);
+	assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), 0);
+	assert_string_equal(f.faults.data, "");
+	assert_true(f.check.has_estimate);
+	assert_int_equal(f.check.estimate.output, 20);
+	assert_true(f.check.estimate.input > 0);
+	end(&f);
+}
+
+static void test_faults(void **state)
+{
+	struct fixture f;
+	struct err e = ERR_INIT;
+
+	/* The last line has no newline, and is looked at all the same. */
+	begin(&f, state, CLAUDE,
+	      GOOD "{\"recordId\":\"b\",\"modelInput\":{\"anthropic_version\":"
+		   "\"bedrock-2023-05-31\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}}");
+	kv_release(&bedrock_of(f.k.b)->options);
+	assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), 0);
+	assert_non_null(strstr(f.faults.data, "role"));
+	assert_non_null(strstr(f.faults.data, "input.jsonl:2: "));
+	assert_non_null(strstr(f.faults.data, "max_tokens"));
+	assert_null(strstr(f.faults.data, "input.jsonl:1: "));
+	end(&f);
+}
+
+static void test_media(void **state)
+{
+	struct fixture f;
+	struct err e = ERR_INIT;
+
+	begin(&f, state, "unknown.model-v1:0",
+	      "{\"recordId\":\"a\",\"modelInput\":{\"x\":\"media://cat.png\"}}\n");
+	assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), 0);
+	assert_non_null(strstr(f.faults.data, "input.jsonl:1: media://cat.png"));
+	end(&f);
+}
+
+static void test_unreadable(void **state)
+{
+	struct fixture f;
+	struct err e = ERR_INIT;
+
+	begin(&f, state, CLAUDE, GOOD);
+	f.p.input_path = "/nowhere";
+	assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), -ENOENT);
+	assert_true(e.text[0]);
+	end(&f);
+}
+
+static void test_limits(void **state)
+{
+	struct backend_limits l;
+	struct bedrockkit k;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	k.b->ops->limits(k.b, CLAUDE, &l);
+	assert_int_equal(l.records_min, 100);
+	assert_int_equal(l.records_max_per_part, 100000);
+	assert_int_equal(l.bytes_max_per_part, 1000000000);
+	assert_int_equal(l.parts_at_once, 100);
+	k.b->ops->limits(k.b, "arn:aws:bedrock:us-east-1:1:custom-model/a.b/c", &l);
+	assert_int_equal(l.parts_at_once, 3);
+	assert_int_equal(bedrock_job_bytes_max(bedrock_of(k.b), CLAUDE), 5000000000);
+	assert_int_equal(bedrock_job_bytes_max(bedrock_of(k.b), "us.amazon.nova-pro-v1:0"),
+			 100000000000);
+	bedrockkit_close(&k);
+	bedrockkit_open(&k, "min_records=5", "max_records_per_job=6", "max_bytes_per_job=7",
+			"max_jobs=8", NULL);
+	k.b->ops->limits(k.b, CLAUDE, &l);
+	assert_int_equal(l.records_min, 5);
+	assert_int_equal(l.records_max_per_part, 6);
+	assert_int_equal(l.bytes_max_per_part, 7);
+	assert_int_equal(l.parts_at_once, 8);
+	assert_int_equal(k.b->ops->check_model(k.b, CLAUDE, NULL), 0);
+	assert_int_equal(k.b->ops->check_model(k.b, "no model", NULL), -EINVAL);
+	assert_int_equal(k.b->ops->forget(k.b, "x", NULL), 0);
+	bedrockkit_close(&k);
+}
+
+static void test_open_refuses(void **state)
+{
+	static const struct {
+		const char *why, *key, *value;
+	} rows[] = {
+		{"an option that is none", "colour", "red"},
+		{"a value that is none", "timeout", "1"},
+		{"half a VPC", "subnets", "s-1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(kv_release) struct kv options = KV_INIT;
+		struct bedrock_place place = {
+			.bucket = "bucket", .prefix = "", .options = &options};
+		struct backend *b = NULL;
+		struct err e = ERR_INIT;
+
+		assert_int_equal(kv_set(&options, rows[i].key, rows[i].value), 0);
+		if (bedrock_open(&place, &b, &e) != -EINVAL || !e.text[0])
+			fail_msg("%s", rows[i].why);
+	}
+	{
+		struct bedrock_place place = {.bucket = "Bucket", .prefix = ""};
+		struct backend *b = NULL;
+
+		assert_int_equal(bedrock_open(&place, &b, NULL), -EINVAL);
+		place.bucket = "bucket";
+		unsetenv("AWS_REGION");
+		unsetenv("AWS_DEFAULT_REGION");
+		setenv("AWS_CONFIG_FILE", "/dev/null", 1);
+		assert_int_equal(bedrock_open(&place, &b, NULL), -EINVAL); /* no region */
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_good),	    T(test_faults), T(test_media),
+		T(test_unreadable), T(test_limits), T(test_open_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,502 @@
+/* A job is asked for exactly once, whatever becomes of the answer. */
+
+#include "tests/unit/cmocka_all.h"
+
+#include <string.h>
+
+#include "tests/unit/bedrockkit.h"
+#include "tests/unit/tempdir.h"
+
+#define TYPE(t)	 "x-amzn-ErrorType: " t "\r\n"
+#define NAME	 "My-job-2-" BEDROCKKIT_DIGITS
+#define CREATE	 "/model-invocation-job"
+#define ASKED_NS (BEDROCKKIT_WALL_S * NS_PER_S)
+#define DAY_S	 (24 * 3600)
+
+static struct backend_part part(void)
+{
+	return (struct backend_part){
+		.token = BEDROCKKIT_TOKEN,
+		.job_name = "My job (2)",
+		.model = "amazon.nova-micro-v1:0",
+		.input_path = "/nowhere",
+		.record_count = 100,
+		.attempt = 1,
+	};
+}
+
+static unsigned creates(struct bedrockkit *k)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < awsserver_count(k->server); i++)
+		n += strcmp(awsserver_request(k->server, i)->target, CREATE) == 0;
+	return n;
+}
+
+static void turn(struct bedrockkit *k, int64_t seconds)
+{
+	k->clock.now_mono_ns += seconds * NS_PER_S;
+	k->clock.now_wall_ns += seconds * NS_PER_S;
+}
+
+static int create(struct bedrockkit *k, const struct backend_part *p, char **arn, struct err *e)
+{
+	e->text[0] = '\0';
+	str_freep(arn);
+	return k->b->ops->create(k->b, p, arn, e);
+}
+
+/* --- what goes out --- */
+
+static void test_request(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	CLEANUP(kv_release) struct kv config = KV_INIT;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "timeout=48", "invocation=Converse", "tags=a:b", "subnets=s-1;s-2",
+			"security_groups=g-1", "bucket_owner=111122223333", "kms_key=alias/k",
+			NULL);
+	assert_int_equal(kv_set(&config, "timeout", "72"), 0);
+	assert_int_equal(kv_set(&config, "subnets", "evil"), 0); /* not for a job to say */
+	p.config = &config;
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_string_equal(arn, BEDROCKKIT_ARN "new000000000");
+	assert_string_equal(
+		bedrockkit_find(&k, "POST", CREATE, 0)->body,
+		"{\"jobName\":\"" NAME "\",\"clientRequestToken\":\"" BEDROCKKIT_TOKEN "\","
+		"\"roleArn\":\"" BEDROCKKIT_ROLE "\",\"modelId\":\"amazon.nova-micro-v1:0\","
+		"\"modelInvocationType\":\"Converse\",\"inputDataConfig\":{\"s3InputDataConfig\":{"
+		"\"s3Uri\":\"s3://bucket/batch/" NAME "/input.jsonl\",\"s3InputFormat\":\"JSONL\","
+		"\"s3BucketOwner\":\"111122223333\"}},\"outputDataConfig\":{"
+		"\"s3OutputDataConfig\":{\"s3Uri\":\"s3://bucket/batch/" NAME "/output/\","
+		"\"s3BucketOwner\":\"111122223333\",\"s3EncryptionKeyId\":\"alias/k\"}},"
+		"\"timeoutDurationInHours\":72,\"vpcConfig\":{\"subnetIds\":[\"s-1\",\"s-2\"],"
+		"\"securityGroupIds\":[\"g-1\"]},\"tags\":[{\"key\":\"a\",\"value\":\"b\"}]}");
+	/* The first time nothing is looked for. */
+	assert_int_equal(awsserver_count(k.server), 1);
+	bedrockkit_check_signed(&k);
+	bedrockkit_close(&k);
+}
+
+/* With media the folder is the input. */
+static void test_media_folder(void **state)
+{
+	static const struct {
+		const char *record, *uri;
+	} rows[] = {
+		{"{\"recordId\":\"a\",\"modelInput\":{\"u\":\"media://x.png\"}}\n",
+		 "\"s3://bucket/batch/" NAME "/\""},
+		{"{\"recordId\":\"a\",\"modelInput\":{}}\n",
+		 "\"s3://bucket/batch/" NAME "/input.jsonl\""},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(str_freep) char *arn = NULL;
+		struct tempdir_name input = tempdir_path(state, "input");
+		FILE *f = fopen(input.text, "w");
+		struct backend_part p = part();
+		struct bedrockkit k;
+		struct err e;
+
+		assert_non_null(f);
+		assert_true(fputs(rows[i].record, f) >= 0);
+		assert_int_equal(fclose(f), 0);
+		p.input_path = input.text;
+		p.media_path = *state;
+		bedrockkit_open(&k, NULL);
+		assert_int_equal(create(&k, &p, &arn, &e), 0);
+		assert_non_null(strstr(bedrockkit_find(&k, "POST", CREATE, 0)->body, rows[i].uri));
+		bedrockkit_close(&k);
+	}
+}
+
+static void test_no_role(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	kv_release(&bedrock_of(k.b)->options);
+	assert_int_equal(create(&k, &p, &arn, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "role"));
+	assert_int_equal(awsserver_count(k.server), 0);
+	bedrockkit_close(&k);
+}
+
+/* --- answers --- */
+
+static const struct {
+	const char *why;
+	struct awsserver_reply reply;
+	int r;
+	const char *words;
+} failures[] = {
+	{"refused, with words",
+	 {.status = 400,
+	  .headers = TYPE("ValidationException"),
+	  .body = "{\"message\":\"Batch inference is not supported for the requested model.\"}"},
+	 -EINVAL,
+	 "Batch inference is not supported for the requested model; "},
+	{"not allowed",
+	 {.status = 403,
+	  .headers = TYPE("AccessDeniedException"),
+	  .body = "{\"message\":\"User: x is not authorized to perform: iam:PassRole on resource: y\"}"},
+	 -EINVAL,
+	 "iam:PassRole"},
+	{"the quota is full",
+	 {.status = 400,
+	  .headers = TYPE("ServiceQuotaExceededException"),
+	  .body = "{\"message\":\"too many jobs\"}"},
+	 -EBUSY,
+	 "too many jobs"},
+	{"throttled", {.status = 429, .headers = TYPE("ThrottlingException")}, -EBUSY, ""},
+	{"an internal error", {.status = 500}, -EAGAIN, ""},
+	{"lost", {.how = AWSSERVER_RESET}, -EAGAIN, ""},
+	{"cut", {.body = "{\"jobArn\":\"x\"}", .how = AWSSERVER_CUT}, -EAGAIN, ""},
+	{"somebody else has the name",
+	 {.status = 400, .headers = TYPE("ConflictException"), .body = "{\"message\":\"in use\"}"},
+	 -EINVAL,
+	 "in use"},
+};
+
+static void test_failures(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(failures); i++) {
+		CLEANUP(str_freep) char *arn = NULL;
+		struct backend_part p = part();
+		struct bedrockkit k;
+		struct err e;
+		int r;
+
+		bedrockkit_open(&k, NULL);
+		bedrockkit_rule(&k, "POST", CREATE, 0, failures[i].reply);
+		r = create(&k, &p, &arn, &e);
+		if (r != failures[i].r || !e.text[0] || !strstr(e.text, failures[i].words) || arn)
+			fail_msg("%s: %d %s", failures[i].why, r, e.text);
+		bedrockkit_close(&k);
+	}
+}
+
+static void test_out_of_reach(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	k.b->ops->close(k.b);
+	setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+	{
+		struct bedrock_place place = {.bucket = "bucket", .prefix = "", .clock = &k.clock};
+
+		assert_int_equal(bedrock_open(&place, &k.b, &e), 0);
+		aws_set_pause_unit(bedrock_of(k.b)->aws, 0);
+		assert_int_equal(kv_set(&bedrock_of(k.b)->options, "role", BEDROCKKIT_ROLE), 0);
+	}
+	assert_int_equal(create(&k, &p, &arn, &e), -EBUSY); /* certainly not created */
+	assert_true(e.text[0]);
+	bedrockkit_close(&k);
+}
+
+static void test_no_credentials(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	k.b->ops->close(k.b);
+	unsetenv("AWS_ACCESS_KEY_ID");
+	unsetenv("AWS_SECRET_ACCESS_KEY");
+	{
+		struct bedrock_place place = {.bucket = "bucket", .prefix = "", .clock = &k.clock};
+
+		assert_int_equal(bedrock_open(&place, &k.b, &e), 0);
+		assert_int_equal(kv_set(&bedrock_of(k.b)->options, "role", BEDROCKKIT_ROLE), 0);
+	}
+	assert_int_equal(create(&k, &p, &arn, &e), -EBUSY);
+	assert_true(e.text[0]);
+	assert_int_equal(awsserver_count(k.server), 0);
+	bedrockkit_close(&k);
+}
+
+/* --- lost answers --- */
+
+static void test_lost_and_found(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	k.create_is_lost = true;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_string_equal(arn, BEDROCKKIT_ARN "new000000000");
+	assert_int_equal(creates(&k), 1);
+	/* One list was enough: the name is unique. */
+	assert_int_equal(bedrockkit_count(&k, "GET", "/model-invocation-jobs"), 1);
+	assert_non_null(strstr(bedrockkit_find(&k, "GET", "/model-invocation-jobs", 0)->target,
+			       "nameContains=" BEDROCKKIT_DIGITS));
+	bedrockkit_check_signed(&k);
+	bedrockkit_close(&k);
+}
+
+/* Found without the filter, too; the directory may have another name by now. */
+static void test_found_by_token(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	k.create_is_lost = true;
+	k.filter_is_broken = true;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	p.job_name = "renamed";
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(creates(&k), 1);
+	bedrockkit_close(&k);
+}
+
+static void test_not_another_ones(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "theirs",
+						       .name = NAME,
+						       .token = "another",
+						       .status = "InProgress",
+						       .submitted_s = BEDROCKKIT_WALL_S});
+	p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	assert_null(arn);
+	bedrockkit_close(&k);
+}
+
+/* The list lags: nothing is sent within the grace, and once it is over the job
+ * is listed. */
+static void test_listed_late(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "create_grace=60", NULL);
+	k.create_is_lost = k.create_is_late = true;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	turn(&k, 59);
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "lost; looking for the job until 2026-01-02T03:05:05Z"));
+	assert_int_equal(creates(&k), 1);
+	k.jobs[0].unlisted = false;
+	turn(&k, 10);
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(creates(&k), 1);
+	bedrockkit_close(&k);
+}
+
+static void test_never_arrived(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "create_grace=60", NULL);
+	bedrockkit_rule(&k, "POST", CREATE, 1, (struct awsserver_reply){.how = AWSSERVER_RESET});
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	turn(&k, 61);
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(creates(&k), 2);
+	assert_string_equal(bedrockkit_find(&k, "POST", CREATE, 0)->body,
+			    bedrockkit_find(&k, "POST", CREATE, 1)->body);
+	assert_int_equal(k.job_count, 1);
+	bedrockkit_close(&k);
+}
+
+/* The second answer is lost as well: the grace begins anew. */
+static void test_lost_twice(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "create_grace=60", NULL);
+	bedrockkit_rule(&k, "POST", CREATE, 2, (struct awsserver_reply){.how = AWSSERVER_RESET});
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	turn(&k, 100);
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	assert_int_equal(creates(&k), 2);
+	turn(&k, 30);
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	assert_int_equal(creates(&k), 2);
+	turn(&k, 31);
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(creates(&k), 3);
+	bedrockkit_close(&k);
+}
+
+static void test_after_a_day(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	p.asked_ns = ASKED_NS;
+	turn(&k, DAY_S + 1);
+	assert_int_equal(create(&k, &p, &arn, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "write model again"));
+	assert_int_equal(creates(&k), 0);
+	/* But one that is there is found after a month, too. */
+	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "ours",
+						       .name = NAME,
+						       .token = BEDROCKKIT_TOKEN,
+						       .status = "Completed",
+						       .submitted_s = BEDROCKKIT_WALL_S});
+	turn(&k, 30 * DAY_S);
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_string_equal(arn, BEDROCKKIT_ARN "ours");
+	bedrockkit_close(&k);
+}
+
+/* Whatever stands in the way of looking: nothing is sent, nothing given up. */
+static void test_cannot_look(void **state)
+{
+	static const struct {
+		const char *why;
+		struct awsserver_reply reply;
+	} rows[] = {
+		{"not allowed", {.status = 403, .headers = TYPE("AccessDeniedException")}},
+		{"throttled", {.status = 429, .headers = TYPE("ThrottlingException")}},
+		{"broken", {.status = 500}},
+		{"cut", {.body = "{\"invocationJobSummaries\":[]}", .how = AWSSERVER_CUT}},
+		{"no list", {.body = "{}"}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(str_freep) char *arn = NULL;
+		struct backend_part p = part();
+		struct bedrockkit k;
+		struct err e;
+		int r;
+
+		bedrockkit_open(&k, "create_grace=0", NULL);
+		bedrockkit_rule(&k, "GET", "/model-invocation-jobs", 0, rows[i].reply);
+		p.asked_ns = ASKED_NS;
+		turn(&k, 2 * DAY_S);
+		r = create(&k, &p, &arn, &e);
+		if (r != -EAGAIN || creates(&k) != 0 || !e.text[0])
+			fail_msg("%s: %d %s", rows[i].why, r, e.text);
+		bedrockkit_close(&k);
+	}
+}
+
+/* The name is in use, by a job of ours that no list shows yet. */
+static void test_conflict_with_ourselves(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "create_grace=0", NULL);
+	k.create_is_lost = k.create_is_late = true;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	p.asked_ns = ASKED_NS;
+	turn(&k, 1);
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+	assert_int_equal(k.job_count, 1);
+	k.jobs[0].unlisted = false;
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(k.job_count, 1);
+	bedrockkit_close(&k);
+}
+
+static void test_look_only(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	bedrockkit_open(&k, "create_grace=60", NULL);
+	p.look_only = true;
+	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
+	p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN); /* a list may lag */
+	turn(&k, 61);
+	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
+	turn(&k, 2 * DAY_S);
+	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
+	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "ours",
+						       .name = NAME,
+						       .token = BEDROCKKIT_TOKEN,
+						       .status = "Completed",
+						       .submitted_s = BEDROCKKIT_WALL_S});
+	assert_int_equal(create(&k, &p, &arn, &e), 0);
+	assert_int_equal(creates(&k), 0);
+	bedrockkit_close(&k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_request),
+		cmocka_unit_test_setup_teardown(test_media_folder, tempdir_setup, tempdir_teardown),
+		cmocka_unit_test(test_no_role),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_out_of_reach),
+		cmocka_unit_test(test_no_credentials),
+		cmocka_unit_test(test_lost_and_found),
+		cmocka_unit_test(test_found_by_token),
+		cmocka_unit_test(test_not_another_ones),
+		cmocka_unit_test(test_listed_late),
+		cmocka_unit_test(test_never_arrived),
+		cmocka_unit_test(test_lost_twice),
+		cmocka_unit_test(test_after_a_day),
+		cmocka_unit_test(test_cannot_look),
+		cmocka_unit_test(test_conflict_with_ourselves),
+		cmocka_unit_test(test_look_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

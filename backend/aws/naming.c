@@ -72,7 +72,12 @@ static size_t slug(const char *s, size_t max, char *ret)
 
 static bool is_token_hex(const char *s)
 {
-	return strlen(s) == TOKEN_HEX_SIZE && is_all(s, TOKEN_HEX_SIZE, DIGITS "abcdef");
+	return is_all(s, TOKEN_HEX_SIZE, DIGITS "abcdef");
+}
+
+static bool is_our_token(const char *s)
+{
+	return strlen(s) == 3 + TOKEN_HEX_SIZE && starts_with(s, "bf-") && is_token_hex(s + 3);
 }
 
 /* All digits of a token of ours stand in the name: 128 random bits that no
@@ -87,7 +92,7 @@ void naming_job(const char *directory, const char *token, char ret[NAMING_JOB_MA
 	if (size == 0)
 		size = slug("job", max, ret);
 	ret[size++] = '-';
-	if (starts_with(token, "bf-") && is_token_hex(token + 3)) {
+	if (is_our_token(token)) {
 		memcpy(ret + size, token + 3, TOKEN_HEX_SIZE + 1);
 		return;
 	}

@@ -238,41 +238,58 @@ static int read_back(struct doctor *d, const struct probe *p, struct err *e)
 	return 0;
 }
 
+static int try_list(struct doctor *d, const struct probe *p, struct err *e)
+{
+	return s3_list(d->s3, p->key, none, NULL, e);
+}
+
+static int try_put(struct doctor *d, const struct probe *p, struct err *e)
+{
+	return s3_put_bytes(d->s3, p->key, p->bytes, strlen(p->bytes), "text/plain", e);
+}
+
+static int try_delete(struct doctor *d, const struct probe *p, struct err *e)
+{
+	return s3_delete(d->s3, p->key, e);
+}
+
+/* Each in its turn until one fails; what was put is deleted in any case. */
 static void ask_objects(struct doctor *d)
 {
+	static const struct {
+		const char *doing, *right;
+		int (*try)(struct doctor *d, const struct probe *p, struct err *e);
+	} steps[] = {
+		{"list", "s3:ListBucket", try_list},
+		{"put", "s3:PutObject", try_put},
+		{"get", "s3:GetObject", read_back},
+		{"delete", "s3:DeleteObject", try_delete},
+	};
 	const char *bucket = d->place->bucket, *prefix = d->place->prefix ? d->place->prefix : "";
-	const char *doing = "list", *right = "s3:ListBucket";
 	struct err e = ERR_INIT;
 	struct probe p;
-	int r, gone;
+	size_t i = 0;
+	int r = 0;
 
 	if (make_probe(d, &p) < 0)
 		return;
-	r = s3_list(d->s3, p.key, none, NULL, &e);
-	if (r >= 0) {
-		doing = "put", right = "s3:PutObject";
-		r = s3_put_bytes(d->s3, p.key, p.bytes, strlen(p.bytes), "text/plain", &e);
-		if (r == 0) {
-			doing = "get", right = "s3:GetObject";
-			r = read_back(d, &p, &e);
-			gone = s3_delete(d->s3, p.key, r < 0 ? NULL : &e);
-			if (r == 0 && gone < 0) {
-				doing = "delete", right = "s3:DeleteObject";
-				r = gone;
-			}
-		}
+	while (i < COUNT_OF(steps) && (r = steps[i].try(d, &p, &e)) >= 0)
+		i++;
+	if (i == COUNT_OF(steps)) {
+		checklist_good(&d->list, "objects", "list, put, get and delete under s3://%s/%s",
+			       bucket, prefix);
+		return;
 	}
+	if (steps[i].try == read_back)
+		ignore_error(try_delete(d, &p, NULL));
 	if (r == -EACCES)
 		checklist_bad(
 			&d->list, "objects",
 			"may not %s under s3://%s/%s: %s; allow %s there (batchfs --print-iam)",
-			doing, bucket, prefix, e.text, right);
-	else if (r < 0)
-		checklist_bad(&d->list, "objects", "cannot %s under s3://%s/%s: %s%s", doing,
-			      bucket, prefix, e.text, doctor_if_late(r));
+			steps[i].doing, bucket, prefix, e.text, steps[i].right);
 	else
-		checklist_good(&d->list, "objects", "list, put, get and delete under s3://%s/%s",
-			       bucket, prefix);
+		checklist_bad(&d->list, "objects", "cannot %s under s3://%s/%s: %s%s",
+			      steps[i].doing, bucket, prefix, e.text, doctor_if_late(r));
 }
 
 static int open_services(struct doctor *d, struct err *e)

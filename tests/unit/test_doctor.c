@@ -278,8 +278,10 @@ static char *check(const struct run *run, struct world *w, int *ret_failed)
 	*w = (struct world){.server = awsserver_start(), .knobs = run->knobs};
 	awsserver_handle(w->server, handle, w);
 	set_environment(w);
-	if (run->no_keys)
-		unsetenv("AWS_ACCESS_KEY_ID"), unsetenv("AWS_SECRET_ACCESS_KEY");
+	if (run->no_keys) {
+		unsetenv("AWS_ACCESS_KEY_ID");
+		unsetenv("AWS_SECRET_ACCESS_KEY");
+	}
 	assert_int_equal(kv_set(&options, "role", run->role ? run->role : ROLE), 0);
 	if (!run->region || *run->region)
 		assert_int_equal(

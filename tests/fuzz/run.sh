@@ -11,7 +11,7 @@ set -eu
 seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET...]}
 shift
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- jsonscan jsonspan
+[ $# -gt 0 ] || set -- awsini jsonscan jsonspan
 
 if ! command -v clang >/dev/null; then
 	echo "tests/fuzz/run.sh: clang is not installed: nothing was fuzzed" >&2
@@ -24,7 +24,8 @@ trap 'rm -rf "$work"' EXIT
 for target; do
 	clang -std=gnu17 -g -O1 -D_GNU_SOURCE -I. \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		"tests/fuzz/fuzz_$target.c" fs/base/buf.c fs/base/utf8.c fs/base/json*.c \
+		"tests/fuzz/fuzz_$target.c" fs/base/buf.c fs/base/err.c fs/base/kv.c \
+		fs/base/utf8.c fs/base/json*.c backend/aws/awsini.c \
 		-o "$work/$target"
 	mkdir "$work/corpus-$target"
 	echo "fuzzing $target for $seconds s"

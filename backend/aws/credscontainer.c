@@ -146,7 +146,7 @@ int creds_from_container(const struct creds_source *s, struct creds *ret, struct
 	CLEANUP(creds_wipe) char *token = NULL;
 	CLEANUP(str_freep) char *url = NULL;
 	const char *secrets[2] = {NULL};
-	struct creds_said said;
+	struct creds_said said = {.code = ""};
 	int r = find_url(s->config, &url, e);
 
 	if (r < 0 || !url)

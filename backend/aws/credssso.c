@@ -326,7 +326,7 @@ static int refresh(const struct creds_source *s, const struct sso *o, struct tok
 	struct http_headers *headers = NULL;
 	struct creds_ask ask = {
 		.who = "SSO", .method = "POST", .tries = TRIES, .timeout_ms = TIMEOUT_MS};
-	struct creds_said said;
+	struct creds_said said = {.code = ""};
 	char why[512];
 	int r = make_url(s, "sso-oidc", o->region, "/token", &url, e);
 
@@ -425,7 +425,7 @@ static int explain(const struct sso *o, const struct token *t, const struct wire
 		   struct err *e)
 {
 	const char *const secrets[] = {t->access, NULL};
-	struct creds_said said;
+	struct creds_said said = {.code = ""};
 	int r = creds_refusal(a, secrets, &said);
 
 	if (a->status == 401)

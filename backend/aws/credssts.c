@@ -235,7 +235,7 @@ static const char *cure_of(const char *code, bool web)
 static int explain(const struct creds_role *role, const struct wire_answer *a, struct err *e)
 {
 	const char *secrets[4] = {NULL};
-	struct creds_said said;
+	struct creds_said said = {.code = ""};
 	const char *cure;
 	size_t n = 0;
 	int r;

@@ -1,6 +1,7 @@
 /* Keys that the machine hands out: the container's service, and the instance's metadata. */
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "backend/http/http.h"
 #include "tests/unit/awsserver.h"
@@ -164,6 +165,43 @@ static void test_the_relative_address_wins(void **state)
 	assert_int_equal(credskit_get(&k, &c, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "must begin with '/'"));
 	credskit_end(&k);
+}
+
+static void *get_one(void *arg)
+{
+	CLEANUP(creds_release) struct creds c = CREDS_INIT;
+	struct credskit *k = arg;
+
+	if (creds_get(k->chain, &c, NULL) != 0 || strcmp(c.access_key_id, "A") != 0)
+		return k;
+	return NULL;
+}
+
+static void test_many_threads_ask_once(void **state)
+{
+	static const struct awsserver_reply reply = {.body = KEYS};
+	struct awsserver *server = awsserver_start();
+	pthread_t threads[8];
+	struct credskit k;
+	char url[256];
+
+	(void)state;
+	awsserver_script(server, &reply, 1);
+	snprintf(url, sizeof(url), "%s/creds", awsserver_origin(server));
+	credskit_begin(&k);
+	awsenv_set(&k.env, "AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+	k.config = awsenv_load(&k.env, NULL, NULL);
+	assert_int_equal(creds_chain_new(k.config, k.wire, &k.clock, &k.chain, NULL), 0);
+	for (size_t i = 0; i < COUNT_OF(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, get_one, &k), 0);
+	for (size_t i = 0; i < COUNT_OF(threads); i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_int_equal(awsserver_count(server), 1);
+	end(&k, server);
 }
 
 static void begin_imds(struct credskit *k, struct awsserver *server,
@@ -376,6 +414,7 @@ int main(void)
 		IN_DIR(test_a_container),
 		cmocka_unit_test(test_whom_a_container_may_ask),
 		cmocka_unit_test(test_the_relative_address_wins),
+		cmocka_unit_test(test_many_threads_ask_once),
 		cmocka_unit_test(test_an_instance),
 		cmocka_unit_test(test_what_an_instance_may_say),
 		cmocka_unit_test(test_no_instance),

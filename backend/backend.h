@@ -155,7 +155,8 @@ struct backend_ops {
 
 	/* Deletes what the provider's storage holds of a part that has ended or
 	 * was never created: what we put there, and its results.  remote may be
-	 * NULL; p then says what was put.  Repeatable.  NULL: it holds nothing. */
+	 * NULL; p then says what was put.  p->token NULL: made elsewhere, so we put
+	 * nothing there.  Repeatable.  NULL: it holds nothing. */
 	MUST_CHECK int (*purge)(struct backend *b, const struct backend_part *p, const char *remote,
 				struct err *e);
 

@@ -38,11 +38,18 @@ static const char readme_elsewhere[] =
 	"Jobs made elsewhere are here as well. Their input and results come with\n"
 	"`echo fetch > NAME/ctl`, or when NAME/wait is read.\n";
 
+static const char readme_purge[] =
+	"\n"
+	"`echo purge > NAME/ctl`, of a job that has ended, deletes what the source keeps\n"
+	"of it; results that are here stay.\n";
+
 static void render_readme(const struct tree *t, struct buf *out)
 {
 	struct backend *b = t->backend;
 
 	buf_add_str(out, readme);
+	if (b->ops->purge)
+		buf_add_str(out, readme_purge);
 	if (b->ops->lists_jobs && b->ops->lists_jobs(b))
 		buf_add_str(out, readme_elsewhere);
 }

@@ -24,6 +24,8 @@ static struct store_wishes wish(struct store_wishes w, enum command c)
 		w.retry = true;
 	if (c == COMMAND_FETCH)
 		w.fetch = true;
+	if (c == COMMAND_PURGE)
+		w.purge = true;
 	return w;
 }
 
@@ -47,6 +49,8 @@ static int judge_command(struct request *q, struct store_wishes *ret)
 		return 0;
 	}
 	if (q->command == COMMAND_FETCH && !j->elsewhere)
+		return -EINVAL;
+	if (q->command == COMMAND_PURGE && !q->jobs->o.backend->ops->purge)
 		return -EINVAL;
 	if (phase != PHASE_DRAFT && phase != PHASE_ENDED && phase != PHASE_ELSEWHERE)
 		return -EBUSY;

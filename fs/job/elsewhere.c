@@ -116,7 +116,7 @@ static bool is_wanted(struct job *j)
 	pthread_mutex_lock(&j->mutex);
 	asked = j->fetch_asked || j->wishes.fetch;
 	pthread_mutex_unlock(&j->mutex);
-	return asked || (j->jobs->o.fetch_auto && !j->fetch_failed);
+	return asked || (j->jobs->o.fetch_auto && !j->fetch_failed && !purge_is_done(j));
 }
 
 static int start_fetch(struct job *j, struct err *e)
@@ -138,6 +138,12 @@ int elsewhere_step(struct job *j, struct err *e)
 {
 	if (is_wanted(j))
 		return start_fetch(j, e);
+	if (job_wishes(j).purge) {
+		int r = purge_run(j, e);
+
+		if (r < 0)
+			return r;
+	}
 	elsewhere_show(j);
 	return 0;
 }
@@ -179,6 +185,8 @@ static int bring_input(struct job *j, struct err *e)
 	if (!path) {
 		if (!b->ops->fetch_input || j->part_count == 0 || !j->parts[0].remote)
 			return err_set(e, -ENOENT, "this source does not give inputs back");
+		if (purge_is_done(j))
+			return err_set(e, -ENOENT, "it was purged");
 		if (asprintf(&tmp, "%s/input.fetched", j->dir) < 0)
 			return -ENOMEM;
 		unlink(tmp);

@@ -122,8 +122,11 @@ static enum job_state worst_end(const struct job *j, uint32_t attempt, bool *ret
 	return worst;
 }
 
-static const char *missing_reason(enum job_state worst, bool dropped)
+static const char *missing_reason(const struct job *j, enum job_state worst, bool dropped)
 {
+	for (size_t i = 0; i < j->part_count; i++)
+		if (j->parts[i].phase == PART_PURGED)
+			return "this record has no result here, and the provider's were purged";
 	if (dropped || worst == JOB_STOPPED)
 		return "the job was stopped before this record was run";
 	if (worst == JOB_EXPIRED || worst == JOB_PARTIALLY_COMPLETED)
@@ -189,7 +192,8 @@ static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, 
 
 	/* In order of attempts: of two failures the later one is the news. */
 	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (j->parts[i].remote && j->parts[i].attempt <= last_attempt &&
+		if (j->parts[i].remote && j->parts[i].phase != PART_PURGED &&
+		    j->parts[i].attempt <= last_attempt &&
 		    (!fresh || j->parts[i].attempt == last_attempt))
 			r = fetch_part(j, &j->parts[i], ret, e);
 	return r;
@@ -207,7 +211,7 @@ static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt
 	enum job_state worst = worst_end(j, last_attempt, &dropped);
 	struct collect_request q = {.scratch_dir = j->jobs->scratch_dir,
 				    .model = j->row.model,
-				    .missing_reason = missing_reason(worst, dropped),
+				    .missing_reason = missing_reason(j, worst, dropped),
 				    .cancel = &j->jobs->stopping};
 	int r = draft_path(j->draft, DRAFT_ROLE_INPUT, &input);
 
@@ -444,6 +448,11 @@ int finish_ended(struct job *j, struct err *e)
 	if (job_wishes(j).retry) {
 		r = start_retry(j, e);
 		if (r != 0)
+			return r;
+	}
+	if (job_wishes(j).purge) {
+		r = purge_run(j, e);
+		if (r < 0)
 			return r;
 	}
 	show_end(j);

@@ -189,6 +189,18 @@ static enum job_state first_state(const struct store_job *row)
 	return JOB_DRAFT;
 }
 
+/* What the phase allows, the source can do, and was not done already. */
+static unsigned legal_commands(const struct job *j, enum job_state state, bool has_failures)
+{
+	unsigned set = commands_legal((enum phase)j->row.phase, state, has_failures);
+
+	if (!j->jobs->o.backend->ops->purge)
+		set &= ~(1u << COMMAND_PURGE);
+	if (purge_is_done(j))
+		set &= ~(1u << COMMAND_PURGE | 1u << COMMAND_FETCH);
+	return set;
+}
+
 int job_new(struct jobs *en, const struct store_job *row, struct job **ret, struct err *e)
 {
 	struct job *j = calloc(1, sizeof(*j));
@@ -213,7 +225,7 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		return r;
 	}
 	j->view->state = first_state(row);
-	j->view->commands = commands_legal((enum phase)row->phase, j->view->state, false);
+	j->view->commands = legal_commands(j, j->view->state, false);
 	j->view->number = row->number;
 	j->view->created_ns = row->created_ns;
 	j->view->names_ns = row->names_ns;
@@ -241,6 +253,15 @@ struct view *job_view(struct job *j)
 	return v;
 }
 
+/* Is all that it is due for a purge, which changes nothing of what is here? */
+static bool only_purge_locked(const struct job *j)
+{
+	const struct store_wishes *w = &j->wishes;
+
+	return (j->phase == PHASE_ENDED || j->phase == PHASE_ELSEWHERE) && w->purge && !w->retry &&
+	       !w->fetch && !j->fetch_asked;
+}
+
 bool job_is_settled(struct job *j)
 {
 	enum job_state s;
@@ -250,7 +271,7 @@ bool job_is_settled(struct job *j)
 	s = j->view->state;
 	settled = atomic_load(&j->removed) ||
 		  ((job_state_is_end(s) || s == JOB_INVALID || s == JOB_HELD) && !j->busy &&
-		   !j->poked && j->due_ns == INT64_MAX);
+		   !j->poked && (j->due_ns == INT64_MAX || only_purge_locked(j)));
 	pthread_mutex_unlock(&j->mutex);
 	return settled;
 }
@@ -521,8 +542,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
 	show_counts(j, v);
 	show_money(j, v);
-	v->commands =
-		commands_legal((enum phase)j->row.phase, state, v->counts.good < v->counts.total);
+	v->commands = legal_commands(j, state, v->counts.good < v->counts.total);
 	r = show_parts(j, v);
 	pthread_mutex_lock(&j->mutex);
 	if (r == 0)

@@ -6,7 +6,7 @@
  * (JOB/ctl), sched.c (who is due), job.c (one job's views), submit.c (draft to
  * running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
- * (their results).
+ * (their results), purge.c.
  */
 
 #include <pthread.h>
@@ -184,6 +184,10 @@ void elsewhere_show(struct job *j);				/* its end */
 enum job_state elsewhere_end(const struct part_status *status); /* what to call that end */
 /* JOB/model in that directory, as the record has it. */
 MUST_CHECK int elsewhere_write_model(const struct store_job *row, const char *files, struct err *e);
+
+/* purge.c */
+MUST_CHECK int purge_run(struct job *j, struct err *e); /* it is wished for, and may be */
+bool purge_is_done(const struct job *j);
 
 /* adopt.c: around a poll.  NULL: the source does not tell of jobs. */
 struct adoption;

@@ -38,6 +38,7 @@ static const enum phase moves[PHASE_COUNT][EV_COUNT] = {
 static const char *const command_names[COMMAND_COUNT] = {
 	[COMMAND_SUBMIT] = "submit", [COMMAND_HOLD] = "hold",	    [COMMAND_STOP] = "stop",
 	[COMMAND_RETRY] = "retry",   [COMMAND_REFRESH] = "refresh", [COMMAND_FETCH] = "fetch",
+	[COMMAND_PURGE] = "purge",
 };
 
 int phase_step(enum phase from, enum event ev, enum phase *ret)
@@ -83,6 +84,8 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 		set |= 1u << COMMAND_RETRY;
 	if (p == PHASE_ELSEWHERE)
 		set |= 1u << COMMAND_FETCH;
+	if (p == PHASE_ENDED || p == PHASE_ELSEWHERE)
+		set |= 1u << COMMAND_PURGE;
 	return set;
 }
 

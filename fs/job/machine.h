@@ -59,6 +59,7 @@ enum part_phase {
 	PART_CREATED = 3, /* the provider gave it a name */
 	PART_ENDED = 4,	  /* the provider said an end */
 	PART_DROPPED = 5, /* never created: stopped before, or refused */
+	PART_PURGED = 6,  /* it had ended; the provider's storage has nothing of it */
 };
 
 /* Sets *ret and returns 0, or returns -EINVAL if ev cannot happen in from. */
@@ -72,6 +73,7 @@ enum command {
 	COMMAND_RETRY,
 	COMMAND_REFRESH,
 	COMMAND_FETCH,
+	COMMAND_PURGE,
 	COMMAND_COUNT,
 };
 

@@ -405,6 +405,32 @@ static int op_forget(struct backend *b, const char *remote, struct err *e)
 	return leave(f, 0);
 }
 
+/* What it holds of the part is gone: it cannot be fetched any more. */
+static int op_purge(struct backend *b, const struct backend_part *p, const char *remote,
+		    struct err *e)
+{
+	struct fakebackend *f = enter(b, "purge");
+	int error = atomic_load(&f->purge_error);
+	struct fakepart *part;
+	char path[sizeof(f->dir) + 48];
+
+	if (spend(&f->purge_again))
+		return again("purge", e);
+	if (error)
+		return err_set(e, error, "%s", f->words);
+	pthread_mutex_lock(&f->mutex);
+	part = remote ? find_locked(f, NULL, remote) : NULL;
+	if (part) {
+		part->purges++;
+		snprintf(path, sizeof(path), "%s/%s.jsonl", f->dir, part->remote);
+		unlink(path);
+	}
+	if (part && (p->token ? strcmp(p->token, part->token) != 0 : part->token[0] != '\0'))
+		abort();
+	pthread_mutex_unlock(&f->mutex);
+	return leave(f, 0);
+}
+
 static void op_models(struct backend *b, struct buf *out)
 {
 	(void)b;
@@ -442,6 +468,7 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.lists_jobs = op_lists_jobs,
 		.fetch_input = op_fetch_input,
 		.forget = op_forget,
+		.purge = op_purge,
 		.models = op_models,
 	};
 	struct fakebackend *f =

@@ -28,7 +28,7 @@ struct fakepart {
 	char token[BACKEND_TOKEN_MAX + 1];
 	char remote[32];
 	unsigned creates; /* calls with this token that were taken */
-	unsigned attempt, stops, forgets;
+	unsigned attempt, stops, forgets, purges;
 	uint64_t record_count;
 	enum job_state state;
 	char job_name[64];
@@ -63,7 +63,7 @@ struct fakebackend {
 	/* Does it tell of its jobs?  Of those made elsewhere the input can be had,
 	 * unless fetch_input_error (-errno) says why not. */
 	atomic_bool lists, tells_no_tokens;
-	atomic_int fetch_input_again, fetch_input_error;
+	atomic_int fetch_input_again, fetch_input_error, purge_again, purge_error;
 	atomic_int bulk;	      /* that many more, all ended, "bulk-N" */
 	const char *inputs_elsewhere; /* NULL: JOBSKIT_INPUT */
 

@@ -172,6 +172,19 @@ static void go_wait(struct jobskit *k)
 	jobskit_wait_for(k, j, is_fetched, &asked, __FILE__, __LINE__);
 }
 
+static void go_purge(struct jobskit *k)
+{
+	CLEANUP(job_unrefp) struct job *j = jobskit_find(k, "j");
+	int r;
+
+	jobskit_wait(k, j, JOB_COMPLETED);
+	r = jobskit_command(k, j, COMMAND_PURGE);
+	if (r != 0 && r != -EINVAL)
+		fail_msg("purge: %d", r);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_true(fakebackend_part(k->provider, 0).purges > 0);
+}
+
 static void go_remove_elsewhere(struct jobskit *k)
 {
 	CLEANUP(job_unrefp) struct job *j = jobs_find(k->jobs, "j");
@@ -311,6 +324,8 @@ static bool die_and_go_on(const struct scenario *s, int n)
 	return died != 0;
 }
 
+#define MIXED JOB_COMPLETED_WITH_ERRORS
+
 static const struct scenario scenarios[] = {
 	{"a submission", {"gfm", ""}, prepare_held, NULL, JOB_PARTIALLY_COMPLETED, 1, 1},
 	{"a stop", {"gm", ""}, prepare_stop, NULL, JOB_STOPPED, 1, 1},
@@ -318,29 +333,12 @@ static const struct scenario scenarios[] = {
 	{"a retry", {"gfg", "g"}, prepare_retry, NULL, JOB_COMPLETED, 2, 3},
 	{"lost results", {"g", ""}, prepare_lost, NULL, JOB_COMPLETED, 1, 3},
 	{"a removal", {"g", ""}, prepare_ended, go_remove, JOB_STATE_COUNT, 1, 0},
-	{"one found elsewhere", {"g", ""}, prepare_elsewhere, go_adopt, JOB_COMPLETED, 1, 0},
-	{"one running elsewhere",
-	 {"gfg", ""},
-	 prepare_running_elsewhere,
-	 go_adopt,
-	 JOB_COMPLETED_WITH_ERRORS,
-	 1,
-	 0},
-	{"a fetch", {"gfg", ""}, prepare_adopted, go_fetch, JOB_COMPLETED_WITH_ERRORS, 1, 2},
-	{"a wait",
-	 {"gfg", ""},
-	 prepare_running_elsewhere,
-	 go_wait,
-	 JOB_COMPLETED_WITH_ERRORS,
-	 1,
-	 2},
-	{"a removal of one elsewhere",
-	 {"g", ""},
-	 prepare_adopted,
-	 go_remove_elsewhere,
-	 JOB_STATE_COUNT,
-	 1,
-	 0},
+	{"found elsewhere", {"g", ""}, prepare_elsewhere, go_adopt, JOB_COMPLETED, 1, 0},
+	{"one that runs there", {"gf", ""}, prepare_running_elsewhere, go_adopt, MIXED, 1, 0},
+	{"a fetch", {"gfg", ""}, prepare_adopted, go_fetch, MIXED, 1, 2},
+	{"a wait", {"gfg", ""}, prepare_running_elsewhere, go_wait, MIXED, 1, 2},
+	{"its removal", {"g", ""}, prepare_adopted, go_remove_elsewhere, JOB_STATE_COUNT, 1, 0},
+	{"a purge", {"g", ""}, prepare_ended, go_purge, JOB_COMPLETED, 1, 3},
 };
 
 static void sweep(const struct scenario *s)
@@ -391,12 +389,19 @@ static void test_elsewhere(void **state)
 		sweep(&scenarios[i]);
 }
 
+static void test_purge(void **state)
+{
+	(void)state;
+	sweep(&scenarios[11]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_submission), cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_retry),	   cmocka_unit_test(test_lost_results),
 		cmocka_unit_test(test_removal),	   cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_purge),
 	};
 
 	return cmocka_run_group_tests_name("jobcrash", tests, NULL, NULL);

@@ -58,6 +58,7 @@ static void test_moves(void **state)
 #define RETRY	(1u << COMMAND_RETRY)
 #define REFRESH (1u << COMMAND_REFRESH)
 #define FETCH	(1u << COMMAND_FETCH)
+#define PURGE	(1u << COMMAND_PURGE)
 
 static const struct {
 	const char *why;
@@ -77,13 +78,13 @@ static const struct {
 	{"runs", PHASE_RUNNING, JOB_IN_PROGRESS, true, STOP | REFRESH},
 	{"stopping already", PHASE_RUNNING, JOB_STOPPING, true, REFRESH},
 	{"too late to stop", PHASE_COLLECTING, JOB_FETCHING, true, REFRESH},
-	{"nothing failed", PHASE_ENDED, JOB_COMPLETED, false, REFRESH},
-	{"some failed", PHASE_ENDED, JOB_COMPLETED_WITH_ERRORS, true, RETRY | REFRESH},
-	{"all failed", PHASE_ENDED, JOB_FAILED, true, RETRY | REFRESH},
-	{"stopped", PHASE_ENDED, JOB_STOPPED, true, RETRY | REFRESH},
-	{"expired", PHASE_ENDED, JOB_EXPIRED, true, RETRY | REFRESH},
+	{"nothing failed", PHASE_ENDED, JOB_COMPLETED, false, REFRESH | PURGE},
+	{"some failed", PHASE_ENDED, JOB_COMPLETED_WITH_ERRORS, true, RETRY | REFRESH | PURGE},
+	{"all failed", PHASE_ENDED, JOB_FAILED, true, RETRY | REFRESH | PURGE},
+	{"stopped", PHASE_ENDED, JOB_STOPPED, true, RETRY | REFRESH | PURGE},
+	{"expired", PHASE_ENDED, JOB_EXPIRED, true, RETRY | REFRESH | PURGE},
 	{"not here: to be fetched before anything else", PHASE_ELSEWHERE, JOB_FAILED, true,
-	 FETCH | REFRESH},
+	 FETCH | REFRESH | PURGE},
 };
 
 static void test_commands(void **state)

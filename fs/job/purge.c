@@ -1,0 +1,111 @@
+/*
+ * `purge`: what the provider's storage holds of a job is deleted.
+ *
+ * Only of a job whose results are on disk here, or that was made elsewhere and
+ * has ended; what is here stays.  Each part that is done is marked in the
+ * store, so that its results are not looked for again; a crash in between
+ * repeats a call, which may be repeated.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+
+static const char not_purged[] = "not purged: ";
+
+bool purge_is_done(const struct job *j)
+{
+	bool done = j->part_count > 0;
+
+	for (size_t i = 0; i < j->part_count; i++)
+		done = done && (j->parts[i].phase == PART_PURGED ||
+				(j->parts[i].phase == PART_DROPPED && !j->parts[i].remote));
+	return done;
+}
+
+static int purge_part(struct job *j, struct store_part *p, struct err *e)
+{
+	CLEANUP(kv_release) struct kv config = KV_INIT;
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(str_freep) char *media = NULL;
+	struct backend *b = j->jobs->o.backend;
+	struct backend_part part;
+	int phase = p->phase;
+	int r = parts_path(j, p, &path);
+
+	if (r == 0)
+		r = parts_describe(j, p, path, &config, &media, &part, e);
+	if (r == -EINVAL)
+		r = -EIO; /* our own files: not for the provider to refuse */
+	if (r == 0)
+		r = b->ops->purge(b, &part, p->remote, e);
+	if (r < 0 || phase == PART_DROPPED)
+		return r; /* that one was dropped is told for ever */
+	p->phase = PART_PURGED;
+	r = job_save(j, e);
+	if (r < 0)
+		p->phase = phase;
+	return r;
+}
+
+static int purge_parts(struct job *j, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < j->part_count && r == 0; i++)
+		if (j->parts[i].phase == PART_ENDED || j->parts[i].phase == PART_DROPPED)
+			r = purge_part(j, &j->parts[i], e);
+	return r;
+}
+
+/* The words of the last try go; what else the job has to say stays. */
+static int set_words(struct job *j, const char *words)
+{
+	char *old = j->row.error ? strstr(j->row.error, not_purged) : NULL, *now = NULL;
+	size_t keep = old ? (size_t)(old - j->row.error) : j->row.error ? strlen(j->row.error) : 0;
+
+	if (!words && !old)
+		return 0;
+	if ((words || keep > 0) &&
+	    asprintf(&now, "%.*s%s%s", (int)keep, j->row.error ? j->row.error : "",
+		     words ? not_purged : "", words ? words : "") < 0)
+		return -ENOMEM;
+	free(j->row.error);
+	j->row.error = now;
+	return 1;
+}
+
+/* The provider forbids it, or there is nothing: asking again does not help. */
+static bool is_final(int r)
+{
+	return r == -EACCES || r == -EPERM || r == -EINVAL || r == -ENOENT || r == -ENOTSUP;
+}
+
+int purge_run(struct job *j, struct err *e)
+{
+	CLEANUP(str_freep) char *words = NULL;
+	struct backend *b = j->jobs->o.backend;
+	int r = b->ops->purge ? purge_parts(j, e)
+			      : err_set(e, -ENOTSUP, "this source keeps nothing");
+
+	if (r < 0 && !is_final(r))
+		return r;
+	if (r < 0) {
+		words = strdup(e->text);
+		if (!words)
+			return -ENOMEM;
+	}
+	r = set_words(j, words);
+	if (r > 0)
+		r = job_save(j, e);
+	if (r == 0)
+		r = job_drop_wishes(j, (struct store_wishes){.purge = true}, e);
+	if (r < 0)
+		return r;
+	job_log(j, "%s%s", words ? not_purged : "purged: the provider has nothing of it any more",
+		words ? words : "");
+	return 0;
+}

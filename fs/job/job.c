@@ -253,11 +253,12 @@ struct view *job_view(struct job *j)
 	return v;
 }
 
-/* Is all that it is due for a purge, which changes nothing of what is here? */
-static bool only_purge_locked(const struct job *j)
+bool job_rests_locked(const struct job *j)
 {
 	const struct store_wishes *w = &j->wishes;
 
+	if (j->due_ns == INT64_MAX)
+		return true;
 	return (j->phase == PHASE_ENDED || j->phase == PHASE_ELSEWHERE) && w->purge && !w->retry &&
 	       !w->fetch && !j->fetch_asked;
 }
@@ -271,7 +272,7 @@ bool job_is_settled(struct job *j)
 	s = j->view->state;
 	settled = atomic_load(&j->removed) ||
 		  ((job_state_is_end(s) || s == JOB_INVALID || s == JOB_HELD) && !j->busy &&
-		   !j->poked && (j->due_ns == INT64_MAX || only_purge_locked(j)));
+		   !j->poked && job_rests_locked(j));
 	pthread_mutex_unlock(&j->mutex);
 	return settled;
 }

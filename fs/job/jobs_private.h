@@ -119,6 +119,9 @@ void job_show(struct job *j, enum job_state state);
 struct store_wishes job_wishes(struct job *j);
 /* Takes those wishes back, in the store first. */
 MUST_CHECK int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e);
+/* With its mutex: is it due for nothing, or for a purge, which changes nothing of
+ * what is here? */
+bool job_rests_locked(const struct job *j);
 void job_poke(struct job *j);		    /* due now */
 void job_due_in(struct job *j, int64_t ns); /* due then, unless sooner */
 

@@ -90,7 +90,7 @@ static void service(void *arg)
 	j->busy = false;
 	if (j->poked || r == 1)
 		j->due_ns = 0;
-	idle = j->due_ns == INT64_MAX;
+	idle = job_rests_locked(j);
 	orphaned = j->orphaned;
 	pthread_mutex_unlock(&j->mutex);
 	if (orphaned)

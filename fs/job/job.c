@@ -14,24 +14,12 @@
 /*
  * A job's life in memory.  The record (row, parts, results) belongs to the
  * thread that has the job checked out; everybody else reads the view, which
- * that thread replaces.  Order of every change: the store, then the view, then
- * the hook that tells the kernel and those who wait.
+ * that thread replaces (fs/job/show.c).
  */
 
 #define LOG_LINE_MAX 1200
 
 /* --- life --- */
-
-static int copy_text(char **to, const char *from)
-{
-	char *copy = from ? strdup(from) : NULL;
-
-	if (from && !copy)
-		return -ENOMEM;
-	free(*to);
-	*to = copy;
-	return 0;
-}
 
 static void watches_free(struct watch *w, size_t count)
 {
@@ -189,18 +177,6 @@ static enum job_state first_state(const struct store_job *row)
 	return JOB_DRAFT;
 }
 
-/* What the phase allows, the source can do, and was not done already. */
-static unsigned legal_commands(const struct job *j, enum job_state state, bool has_failures)
-{
-	unsigned set = commands_legal((enum phase)j->row.phase, state, has_failures);
-
-	if (!j->jobs->o.backend->ops->purge)
-		set &= ~(1u << COMMAND_PURGE);
-	if (purge_is_done(j))
-		set &= ~(1u << COMMAND_PURGE | 1u << COMMAND_FETCH);
-	return set;
-}
-
 int job_new(struct jobs *en, const struct store_job *row, struct job **ret, struct err *e)
 {
 	struct job *j = calloc(1, sizeof(*j));
@@ -218,14 +194,17 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		j->view = view_new();
 		r = j->view ? 0 : -ENOMEM;
 	}
-	if (r == 0)
-		r = copy_text(&j->view->name, row->name);
+	if (r == 0) {
+		free(j->view->name);
+		j->view->name = strdup(row->name);
+		r = j->view->name ? 0 : -ENOMEM;
+	}
 	if (r < 0) {
 		job_free(j);
 		return r;
 	}
 	j->view->state = first_state(row);
-	j->view->commands = legal_commands(j, j->view->state, false);
+	j->view->commands = job_legal_commands(j, j->view->state, false);
 	j->view->number = row->number;
 	j->view->created_ns = row->created_ns;
 	j->view->names_ns = row->names_ns;
@@ -434,186 +413,4 @@ int job_move(struct job *j, enum event ev, struct err *e)
 	j->phase = to;
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
-}
-
-/* What the backend has to say of a part, its links and names. */
-static int show_more(const struct job *j, const struct store_part *p, struct view_part *q)
-{
-	CLEANUP(buf_release) struct buf text = BUF_INIT(16 * 1024);
-	struct backend *b = j->jobs->o.backend;
-
-	if (!b->ops->describe || !p->remote)
-		return 0;
-	b->ops->describe(b, p->remote, j->row.model ? j->row.model : "", &text);
-	if (buf_error(&text) < 0)
-		return buf_error(&text);
-	q->more = text.size > 0 ? buf_steal(&text) : NULL;
-	return 0;
-}
-
-static void show_money(const struct job *j, struct view *v)
-{
-	struct backend *b = j->jobs->o.backend;
-
-	v->estimate = j->row.estimate;
-	v->money = b->ops->price != NULL;
-	v->priced = v->money && j->row.model && b->ops->price(b, j->row.model, &v->price);
-	for (size_t i = 0; i < j->part_count; i++) {
-		const struct store_part *p = &j->parts[i];
-
-		if (p->phase == PART_CREATED && p->expires_ns &&
-		    (!v->expires_ns || p->expires_ns < v->expires_ns))
-			v->expires_ns = p->expires_ns;
-	}
-}
-
-static int show_parts(const struct job *j, struct view *v)
-{
-	int r = 0;
-
-	if (j->part_count == 0)
-		return 0;
-	v->parts = calloc(j->part_count, sizeof(v->parts[0]));
-	if (!v->parts)
-		return -ENOMEM;
-	v->part_count = j->part_count;
-	for (size_t i = 0; i < j->part_count && r == 0; i++) {
-		const struct store_part *p = &j->parts[i];
-		struct view_part *q = &v->parts[i];
-
-		q->attempt = p->attempt;
-		q->seq = p->seq;
-		q->phase = p->phase;
-		q->state = p->state < 0 ? JOB_QUEUED : (enum job_state)p->state;
-		q->record_count = p->record_count;
-		q->counts = p->counts;
-		q->tokens = p->tokens;
-		q->created_ns = p->created_ns;
-		q->ended_ns = p->ended_ns;
-		q->expires_ns = p->expires_ns;
-		r = show_more(j, p, q);
-		if (r == 0)
-			r = copy_text(&q->token, p->token);
-		if (r == 0)
-			r = copy_text(&q->remote, p->remote);
-		if (r == 0)
-			r = copy_text(&q->raw, p->raw);
-		if (r == 0)
-			r = copy_text(&q->message, p->message);
-	}
-	return r;
-}
-
-/* Counts while an attempt runs: what was good before, and what its parts say. */
-static void show_counts(const struct job *j, struct view *v)
-{
-	v->counts = j->row.counts;
-	v->tokens = j->row.tokens;
-	v->counts.total = j->row.record_count;
-	if (j->row.phase == PHASE_DRAFT || j->row.phase == PHASE_ENDED || j->row.ended_ns)
-		return; /* as do those that ended elsewhere */
-	v->counts.failed = 0;
-	for (size_t i = 0; i < j->part_count; i++) {
-		if (j->parts[i].attempt != j->row.attempt)
-			continue;
-		v->counts.good += j->parts[i].counts.good;
-		v->counts.failed += j->parts[i].counts.failed;
-		v->tokens.input += j->parts[i].tokens.input;
-		v->tokens.output += j->parts[i].tokens.output;
-	}
-}
-
-static struct view *make_view(struct job *j, enum job_state state, const char *error)
-{
-	struct view *v = view_new();
-	int r = 0;
-
-	if (!v)
-		return NULL;
-	v->number = j->number;
-	v->state = state;
-	v->attempt = j->row.attempt;
-	v->generation = j->row.generation;
-	v->record_count = j->row.record_count;
-	v->input_size_bytes = j->row.input_size_bytes;
-	v->created_ns = j->row.created_ns;
-	v->submitted_ns = j->row.submitted_ns;
-	v->ended_ns = j->row.ended_ns;
-	v->due_ns = j->settle_due_ns;
-	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
-	show_counts(j, v);
-	show_money(j, v);
-	v->commands = legal_commands(j, state, v->counts.good < v->counts.total);
-	r = show_parts(j, v);
-	pthread_mutex_lock(&j->mutex);
-	if (r == 0)
-		r = copy_text(&v->name, j->name);
-	v->held = j->wishes.held;
-	pthread_mutex_unlock(&j->mutex);
-	if (r == 0)
-		r = copy_text(&v->error, error ? error : "");
-	if (r == 0)
-		r = copy_text(&v->model, j->row.model ? j->row.model : "");
-	if (r < 0) {
-		view_unref(v);
-		return NULL;
-	}
-	if (j->results)
-		v->results = results_ref(j->results);
-	return v;
-}
-
-/* What was reached before this start keeps the times it had then. */
-static void stamp(struct job *j, struct view *v, const struct view *prev)
-{
-	bool restored = prev->change == 0 && (v->state == JOB_DRAFT || job_state_is_end(v->state));
-
-	view_stamp(v, prev, v->shown_ns);
-	if (restored)
-		memcpy(v->times_ns, j->row.times_ns, sizeof(v->times_ns));
-	else
-		memcpy(j->row.times_ns, v->times_ns, sizeof(v->times_ns));
-}
-
-void job_publish(struct job *j, enum job_state state, const char *error)
-{
-	struct view *v = make_view(j, state, error), *prev;
-	struct err e = ERR_INIT;
-	unsigned what = 0;
-
-	if (!v) {
-		log_error("job", "no memory for a view of job %llu", (unsigned long long)j->number);
-		return;
-	}
-	/* Only this thread changes the view, so it may look without the mutex. */
-	prev = j->view;
-	stamp(j, v, prev);
-	if (prev->state != state)
-		what |= JOBS_STATE;
-	if (prev->results != v->results) {
-		what |= JOBS_RESULTS;
-		if (prev->change > 0)
-			j->row.names_ns = v->shown_ns;
-	}
-	if (prev->state != state && prev->change > 0) {
-		if (job_save(j, &e) < 0)
-			log_warning("job", "%s", e.text);
-	}
-	if (prev->change != v->change)
-		what |= JOBS_VIEW;
-	v->names_ns = j->row.names_ns > prev->names_ns ? j->row.names_ns : prev->names_ns;
-
-	pthread_mutex_lock(&j->mutex);
-	j->view = v;
-	pthread_mutex_unlock(&j->mutex);
-	if ((what & JOBS_STATE) && prev->change > 0)
-		job_log(j, "status %s", job_state_name(state));
-	view_unref(prev);
-	if (what)
-		j->jobs->o.changed(j->jobs->o.ctx, j, what);
-}
-
-void job_show(struct job *j, enum job_state state)
-{
-	job_publish(j, state, j->view->state == state ? j->view->error : "");
 }

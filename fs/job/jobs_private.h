@@ -3,7 +3,7 @@
 
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
- * (JOB/ctl), sched.c (who is due), job.c (one job's views), submit.c (draft to
+ * (JOB/ctl), sched.c (who is due), job.c (one job), show.c (its views), submit.c (draft to
  * running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
  * (their results), purge.c.
@@ -105,17 +105,21 @@ struct job {
 	bool restored;	   /* the results that could be read before this start were looked for */
 };
 
-/* job.c */
-MUST_CHECK int job_new(struct jobs *en, const struct store_job *row, struct job **ret,
-		       struct err *e);
+/* show.c */
+/* As bits: what the phase allows, the source can do, and was not done already. */
+unsigned job_legal_commands(const struct job *j, enum job_state state, bool has_failures);
 /* Builds a view from the record, stores the record if the state is another,
  * swaps the view in and tells. */
 void job_publish(struct job *j, enum job_state state, const char *error);
+/* The same, keeping the error while the state stays as it is. */
+void job_show(struct job *j, enum job_state state);
+
+/* job.c */
+MUST_CHECK int job_new(struct jobs *en, const struct store_job *row, struct job **ret,
+		       struct err *e);
 /* Moves to the next phase: in memory and, with parts changed or added, in the store. */
 MUST_CHECK int job_move(struct job *j, enum event ev, struct err *e);
 MUST_CHECK int job_save(struct job *j, struct err *e);
-/* As job_publish(), keeping the error while the state stays as it is. */
-void job_show(struct job *j, enum job_state state);
 struct store_wishes job_wishes(struct job *j);
 /* Takes those wishes back, in the store first. */
 MUST_CHECK int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e);

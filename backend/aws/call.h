@@ -136,9 +136,8 @@ MUST_CHECK int aws_run(struct aws *a, const struct aws_request *q, struct aws_an
  * way then is cancelled, and its done() called with -ECANCELED: each request
  * that next() gave gets its done().  -ECANCELED after aws_cancel().
  *
- * *e: of done() in, what became of the call; out, why it returned a negative
- * value.  done() may make other calls, but not end the process's patience: the
- * batch's connections wait meanwhile.
+ * In done(), e says at first what became of the call, and at its end why it
+ * returned a negative value.  It may make other calls; the batch's own wait.
  *
  * A throttled answer halves how many go at once, a run of good ones adds one.
  */

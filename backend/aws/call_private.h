@@ -1,7 +1,7 @@
 #ifndef BACKEND_AWS_CALL_PRIVATE_H
 #define BACKEND_AWS_CALL_PRIVATE_H
 
-/* What call.c, callsign.c and callbatch.c share of call.h. */
+/* What call.c, callsign.c, callretry.c and callbatch.c share. */
 
 #include <pthread.h>
 
@@ -74,5 +74,31 @@ MUST_CHECK int callsign_make(const struct aws_request *q, const struct callsign_
 /* Makes of each run of bytes in text that is part of the secret (NULL is fine)
  * as many '*': services repeat what they do not like. */
 void callsign_hide(char *text, const char *secret);
+
+/* --- callretry.c: what to do about an answer that is not good --- */
+
+/* Of one call; begins as nothing. */
+struct callretry {
+	unsigned attempts; /* that count and have failed */
+	unsigned paid;	   /* tokens, for the last retry */
+	bool renewed, reclocked;
+	int64_t skew_ns; /* with which the last attempt was signed */
+};
+
+struct callretry_answer {
+	const struct aws_request *request;
+	const char *key_id; /* that it was signed with; NULL: it was not */
+	const struct http_answer *from;
+	const struct aws_answer *answer; /* what is made of it */
+};
+
+/* True: ask again after *ret_pause_ns. */
+bool callretry_again(struct aws *a, struct callretry *c, const struct callretry_answer *ask,
+		     int64_t *ret_pause_ns);
+
+/* After a good answer: what was paid comes back. */
+void callretry_good(struct aws *a, const struct callretry *c);
+
+unsigned callretry_attempts(const struct aws *a, const struct aws_request *q);
 
 #endif

@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include "backend/aws/call_private.h"
-#include "backend/http/retry.h"
 #include "fs/base/log.h"
 
 /*
@@ -22,13 +21,9 @@
  * it again up to what the caller wants.  A flight that pauses keeps its slot.
  */
 
-#define PAUSE_MAX_S  20
-#define WISH_MAX_MS  60000 /* a server that wishes for more is asked by whoever comes next */
-#define SKEW_MAX_NS  (240 * NS_PER_S) /* services take five minutes */
-#define SKEW_SURE_NS (5 * NS_PER_S)   /* where they say that it is the clock */
-#define TIMEOUT_MS   60000
-#define BYTES_PER_S  (256 * 1024) /* slower than this is not waited for */
-#define SHOWN_PATH   200	  /* of a path, in words */
+#define TIMEOUT_MS  60000
+#define BYTES_PER_S (256 * 1024) /* slower than this is not waited for */
+#define SHOWN_PATH  200		 /* of a path, in words */
 
 enum flight_state {
 	FLIGHT_FREE,
@@ -45,12 +40,11 @@ struct flight {
 	struct callsign sign;
 	const char *bearer; /* borrowed of the chain, or NULL */
 	char hash[SIGV4_HASH_SIZE], id[CALL_ID_SIZE];
-	unsigned attempts; /* that count */
-	unsigned sent;	   /* all */
-	unsigned paid;	   /* tokens for the last retry */
-	bool renewed, reclocked, maybe_done;
+	struct callretry retry;
+	unsigned sent; /* attempts, those that do not count among them */
+	bool maybe_done;
 	int64_t due_mono_ns; /* of PAUSING */
-	int64_t sent_mono_ns, skew_ns;
+	int64_t sent_mono_ns;
 };
 
 struct batch {
@@ -158,13 +152,6 @@ static long timeout_ms(const struct aws *a, const struct aws_request *q)
 	return a->timeout_max_ms && a->timeout_max_ms < ms ? a->timeout_max_ms : ms;
 }
 
-static unsigned attempts_of(const struct aws *a, const struct aws_request *q)
-{
-	unsigned n = q->attempts ? q->attempts : a->attempts;
-
-	return a->attempts_max && a->attempts_max < n ? a->attempts_max : n;
-}
-
 static void on_answer(void *ctx, const struct http_answer *answer);
 
 /* Whom this attempt is from; asks for credentials, which may block. */
@@ -188,12 +175,12 @@ static int send_attempt(struct flight *f, struct err *e)
 
 	if (r < 0)
 		return r;
-	f->skew_ns = aws_skew_ns(a);
+	f->retry.skew_ns = aws_skew_ns(a);
 	with.creds = f->creds.access_key_id ? &f->creds : NULL;
 	with.bearer = f->bearer;
 	with.attempt = f->sent + 1;
-	with.attempts = attempts_of(a, &f->q);
-	with.wall_ns = clock_wall_ns(a->clock) + f->skew_ns;
+	with.attempts = callretry_attempts(a, &f->q);
+	with.wall_ns = clock_wall_ns(a->clock) + f->retry.skew_ns;
 	callsign_release(&f->sign);
 	r = callsign_make(&f->q, &with, &f->sign, e);
 	if (r < 0)
@@ -290,100 +277,6 @@ static void read_answer(const struct flight *f, const struct http_answer *from,
 		a->error.class = ERRMAP_EXPIRED;
 }
 
-/* --- what to do about an answer that is not good --- */
-
-static bool is_told_nothing(const struct aws_answer *a)
-{
-	return !a->error.code[0] && (a->status == 400 || a->status == 401 || a->status == 403);
-}
-
-/* If the clock may be what was wrong, and is: sets it right. */
-static bool correct_clock(struct flight *f, const struct http_answer *from,
-			  const struct aws_answer *a)
-{
-	struct aws *aws = f->batch->aws;
-	int64_t date_ns, wall_ns = clock_wall_ns(aws->clock), off_ns;
-	bool sure = a->error.class == ERRMAP_SKEWED;
-
-	if (!sure && a->error.class != ERRMAP_EXPIRED && !is_told_nothing(a))
-		return false;
-	if (f->reclocked || !http_answer_date_ns(from, &date_ns))
-		return false;
-	off_ns = date_ns - (wall_ns + f->skew_ns);
-	if (llabs(off_ns) < (sure ? SKEW_SURE_NS : SKEW_MAX_NS))
-		return false;
-	f->reclocked = true;
-	aws_set_skew_ns(aws, date_ns - wall_ns);
-	log_info("aws", "the clock is off by %lld s of the service's: signing with its time",
-		 (long long)((date_ns - wall_ns) / NS_PER_S));
-	return true;
-}
-
-/* If the credentials may have been what was wrong: other ones are to be had. */
-static bool renew(struct flight *f, const struct aws_answer *a)
-{
-	bool is_head = strcmp(f->q.method, "HEAD") == 0;
-
-	if (a->error.class != ERRMAP_EXPIRED &&
-	    !(is_head && a->status == 400 && a->error.class == ERRMAP_INVALID))
-		return false;
-	if (f->renewed)
-		return false;
-	f->renewed = true;
-	creds_reject(f->batch->aws->creds, f->creds.access_key_id);
-	return true;
-}
-
-static bool may_repeat(const struct flight *f, enum errmap_class class)
-{
-	bool not_acted_on = class == ERRMAP_THROTTLED || class == ERRMAP_UNSENT;
-
-	return not_acted_on ||
-	       (!f->q.once && (class == ERRMAP_TRANSPORT || class == ERRMAP_TRANSIENT));
-}
-
-static const char *header_of(void *ctx, const char *name)
-{
-	return http_answer_header(ctx, name);
-}
-
-static int64_t pause_ns(struct flight *f, const struct http_answer *from)
-{
-	struct aws *a = f->batch->aws;
-	struct http_answer copy = *from; /* the callback wants no const */
-	int64_t wish_ms = -1, seconds = 1;
-
-	if (from->failure == HTTP_ANSWERED)
-		wish_ms = retry_wish_ms(header_of, &copy, clock_wall_ns(a->clock));
-	if (wish_ms >= 0)
-		return (wish_ms < WISH_MAX_MS ? wish_ms : WISH_MAX_MS) * NS_PER_MS;
-	for (unsigned i = 1; i < f->attempts && seconds < PAUSE_MAX_S; i++)
-		seconds *= 2;
-	seconds = seconds < PAUSE_MAX_S ? seconds : PAUSE_MAX_S;
-	return aws_random_ns(a, seconds * a->pause_unit_ns);
-}
-
-/* True: the flight is to go on, after *ret_pause_ns. */
-static bool goes_on(struct flight *f, const struct http_answer *from, const struct aws_answer *a,
-		    int64_t *ret_pause_ns)
-{
-	struct aws *aws = f->batch->aws;
-	bool timed_out = from->failure == HTTP_TIMEOUT || from->failure == HTTP_CONNECT_TIMEOUT;
-	unsigned cost = timed_out ? CALL_TOKENS_TIMEUP : CALL_TOKENS_RETRY;
-
-	*ret_pause_ns = 0;
-	if (f->creds.access_key_id && (correct_clock(f, from, a) || renew(f, a)))
-		return true;
-	if (!may_repeat(f, a->error.class))
-		return false;
-	f->attempts++;
-	if (f->attempts >= attempts_of(aws, &f->q) || !aws_take_tokens(aws, cost))
-		return false;
-	f->paid = cost;
-	*ret_pause_ns = pause_ns(f, from);
-	return true;
-}
-
 static void adjust_limit(struct flight *f, enum errmap_class class)
 {
 	struct batch *b = f->batch;
@@ -405,6 +298,7 @@ static void on_answer(void *ctx, const struct http_answer *from)
 	struct flight *f = ctx;
 	struct batch *b = f->batch;
 	struct aws_answer a = AWS_ANSWER_INIT;
+	const struct callretry_answer ask = {&f->q, f->creds.access_key_id, from, &a};
 	struct err e = ERR_INIT;
 	int64_t pause;
 
@@ -423,11 +317,11 @@ static void on_answer(void *ctx, const struct http_answer *from)
 	f->maybe_done |= a.error.class == ERRMAP_TRANSPORT || a.error.class == ERRMAP_TRANSIENT ||
 			 from->failure == HTTP_TOO_LARGE;
 	if (a.error.class == ERRMAP_OK) {
-		aws_give_tokens(b->aws, f->paid ? f->paid : 1);
+		callretry_good(b->aws, &f->retry);
 		give(f, 0, &a, &e);
 		return;
 	}
-	if (goes_on(f, from, &a, &pause)) {
+	if (callretry_again(b->aws, &f->retry, &ask, &pause)) {
 		f->state = FLIGHT_PAUSING;
 		f->due_mono_ns = now_mono_ns(b) + pause;
 		return;

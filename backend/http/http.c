@@ -272,7 +272,6 @@ static CURLcode set_habits(CURL *easy)
 	SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
 	SET(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
-	SET(easy, CURLOPT_PIPEWAIT, 1L);
 	SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	SET(easy, CURLOPT_WRITEFUNCTION, on_bytes);
 	SET(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -326,6 +325,9 @@ static CURLcode set_request(struct call *call, const struct http_request *r)
 
 	SET(easy, CURLOPT_URL, r->url);
 	SET(easy, CURLOPT_FRESH_CONNECT, r->once ? 1L : 0L);
+	/* Worth a wait where the connection may turn out to be HTTP/2.  Without
+	 * TLS it will not, and the wait is for the first answer. */
+	SET(easy, CURLOPT_PIPEWAIT, strncasecmp(r->url, "https:", 6) == 0 ? 1L : 0L);
 	SET(easy, CURLOPT_UNIX_SOCKET_PATH, r->unix_path);
 	if (r->direct)
 		SET(easy, CURLOPT_NOPROXY, "*");

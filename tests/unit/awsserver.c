@@ -159,8 +159,8 @@ static void gather_locked(struct awsserver *s, unsigned count)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += GATHER_S;
 	while (s->gather_round == round && !s->stopping)
-		if (pthread_cond_timedwait(&s->changed, &s->mutex, &until) != 0)
-			break;
+		must(pthread_cond_timedwait(&s->changed, &s->mutex, &until) == 0,
+		     "not so many at once as are to gather");
 }
 
 /* Keeps the request and finds its reply. */

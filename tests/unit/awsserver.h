@@ -40,7 +40,7 @@ struct awsserver_reply {
 	size_t body_size;    /* 0: strlen(body) */
 	enum awsserver_how how;
 	int64_t date_ns; /* the header Date; 0: none */
-	unsigned gather; /* answer once so many are waiting for that; or after 5 s */
+	unsigned gather; /* answer once so many are waiting for that: within 5 s */
 };
 
 struct awsserver_pair {

@@ -364,6 +364,29 @@ static void test_nobody_listens(void **state)
 	awskit_end(&k);
 }
 
+/* Certificates of the file that was named, or none at all. */
+static void test_no_ca_bundle(void **state)
+{
+	CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
+	struct err e = ERR_INIT;
+	struct aws_request q;
+	char origin[128];
+	struct awskit k;
+
+	(void)state;
+	awskit_begin(&k);
+	awsenv_set(&k.env, "AWS_CA_BUNDLE", "/no/such/bundle.pem");
+	awskit_open(&k);
+	q = request_to(&k);
+	snprintf(origin, sizeof(origin), "https%s", q.origin + strlen("http"));
+	q.origin = origin;
+	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
+	assert_int_equal(a.error.class, ERRMAP_UNSENT);
+	assert_non_null(strstr(e.text, "cannot be talked to over TLS"));
+	assert_non_null(strstr(e.text, "/no/such/bundle.pem"));
+	awskit_end(&k);
+}
+
 static void test_timeout(void **state)
 {
 	static const struct awsserver_reply replies[] = {{.how = AWSSERVER_SILENT}};
@@ -537,17 +560,12 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_sent),
-		cmocka_unit_test(test_payload_hash),
-		cmocka_unit_test(test_bearer),
-		cmocka_unit_test(test_answer),
-		cmocka_unit_test(test_retries),
-		cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_patience),
-		cmocka_unit_test(test_an_answer_too_large),
-		cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_what_is_sent), cmocka_unit_test(test_payload_hash),
+		cmocka_unit_test(test_bearer),	     cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_retries),	     cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_no_ca_bundle), cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_patience),     cmocka_unit_test(test_an_answer_too_large),
+		cmocka_unit_test(test_tokens),	     cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_settings),
 	};
 

@@ -1,0 +1,366 @@
+/* Many calls at once: all of them end once, whatever happens. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "backend/aws/call.h"
+#include "fs/base/buf.h"
+#include "tests/unit/awskit.h"
+
+#define CALLS_MAX 200
+
+struct kit {
+	struct awskit k;
+	unsigned count, next;	 /* of calls */
+	unsigned stop_next_at;	 /* next() fails then; 0: never */
+	unsigned stop_done_at;	 /* the how-manieth done() fails; 0: none */
+	unsigned cancel_done_at; /* the how-manieth done() ends the mount */
+	unsigned done, good, cancelled;
+	char paths[CALLS_MAX][16];
+	unsigned ends[CALLS_MAX]; /* how often each has ended */
+};
+
+static int next(void *ctx, struct aws_request *ret, void **ret_tag, struct err *e)
+{
+	struct kit *kit = ctx;
+	unsigned i = kit->next;
+
+	if (kit->stop_next_at && i == kit->stop_next_at)
+		return err_set(e, -EIO, "nothing more to read");
+	if (i == kit->count)
+		return 0;
+	kit->next++;
+	snprintf(kit->paths[i], sizeof(kit->paths[i]), "/%u", i);
+	*ret = (struct aws_request){
+		.method = "PUT",
+		.service = "s3",
+		.region = "us-east-1",
+		.origin = awsserver_origin(kit->k.server),
+		.path = kit->paths[i],
+		.body = kit->paths[i],
+		.body_size = strlen(kit->paths[i]),
+		.auth = AWS_AUTH_S3,
+	};
+	*ret_tag = &kit->ends[i];
+	return 1;
+}
+
+static int done(void *ctx, void *tag, int r, const struct aws_answer *answer, struct err *e)
+{
+	struct kit *kit = ctx;
+	unsigned *ends = tag;
+
+	++*ends;
+	kit->done++;
+	kit->good += r == 0;
+	kit->cancelled += r == -ECANCELED;
+	assert_true((r == 0) == (answer->error.class == ERRMAP_OK));
+	assert_true((r == 0) == !e->text[0]);
+	assert_int_equal(answer->body[answer->body_size], 0);
+	if (r == 0) { /* the answer is to this request, and not to another */
+		char want[32];
+
+		snprintf(want, sizeof(want), "/%u", (unsigned)(ends - kit->ends));
+		assert_string_equal(answer->body, want);
+	}
+	if (kit->cancel_done_at && kit->done == kit->cancel_done_at)
+		aws_cancel(kit->k.aws);
+	if (kit->stop_done_at && kit->done == kit->stop_done_at)
+		return err_set(e, -ENOSPC, "the disk is full");
+	return 0;
+}
+
+static void begin(struct kit *kit, unsigned count)
+{
+	memset(kit, 0, sizeof(*kit));
+	awskit_begin(&kit->k);
+	awskit_open(&kit->k);
+	kit->count = count;
+}
+
+static int run(struct kit *kit, unsigned parallel, struct err *e)
+{
+	const struct aws_batch batch = {
+		.parallel = parallel, .next = next, .done = done, .ctx = kit};
+	int r = aws_run_batch(kit->k.aws, &batch, e);
+
+	for (unsigned i = 0; i < CALLS_MAX; i++)
+		if (kit->ends[i] != (i < kit->next))
+			fail_msg("call %u ended %u times", i, kit->ends[i]);
+	return r;
+}
+
+/* Answers with the path, and keeps the texts; may misbehave now and then. */
+struct echo {
+	struct buf texts[4 * CALLS_MAX];
+	unsigned count;
+	unsigned bad_every;
+	struct awsserver_reply bad;
+	unsigned gather;
+};
+
+static void echo(void *ctx, const struct awsserver_request *q, struct awsserver_reply *reply)
+{
+	struct echo *to = ctx;
+	unsigned i = to->count++;
+
+	if (to->bad_every && i % to->bad_every == 0) {
+		*reply = to->bad;
+		return;
+	}
+	buf_add_str(&to->texts[i], q->target);
+	reply->body = to->texts[i].data;
+	reply->gather = to->gather;
+}
+
+static struct echo *echo_new(struct kit *kit)
+{
+	struct echo *to = calloc(1, sizeof(*to));
+
+	assert_non_null(to);
+	for (size_t i = 0; i < COUNT_OF(to->texts); i++)
+		buf_init(&to->texts[i], 64);
+	awsserver_handle(kit->k.server, echo, to);
+	return to;
+}
+
+static void end(struct kit *kit, struct echo *to)
+{
+	awskit_end(&kit->k);
+	for (size_t i = 0; to && i < COUNT_OF(to->texts); i++)
+		buf_release(&to->texts[i]);
+	free(to);
+}
+
+static void test_all_are_done(void **state)
+{
+	static const struct {
+		const char *why;
+		unsigned count, parallel, bad_every;
+		struct awsserver_reply bad;
+	} rows[] = {
+		{"none", 0, 4, 0, {0}},
+		{"one", 1, 4, 0, {0}},
+		{"one after another", 20, 1, 0, {0}},
+		{"parallel of nothing is one", 3, 0, 0, {0}},
+		{"many", 200, 16, 0, {0}},
+		{"more at once than there can be", 100, 1000, 0, {0}},
+		{"every third is throttled",
+		 100,
+		 8,
+		 3,
+		 {.status = 503, .body = "<Error><Code>SlowDown</Code></Error>"}},
+		{"every fifth is lost", 60, 8, 5, {.how = AWSSERVER_RESET}},
+		{"every fifth is cut", 60, 4, 5, {.how = AWSSERVER_CUT, .body = "0123"}},
+		{"every fourth is an internal error", 60, 4, 4, {.status = 500}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct err e = ERR_INIT;
+		struct echo *to;
+		struct kit kit;
+
+		begin(&kit, rows[i].count);
+		to = echo_new(&kit);
+		to->bad_every = rows[i].bad_every;
+		to->bad = rows[i].bad;
+		if (run(&kit, rows[i].parallel, &e) != 0 || kit.next != rows[i].count)
+			fail_msg("%s: %u of %u: %s", rows[i].why, kit.next, rows[i].count, e.text);
+		/* Three bad answers in a row end a call; that is rare, and fine. */
+		if (kit.good != rows[i].count &&
+		    (!rows[i].bad_every || kit.good < rows[i].count / 2))
+			fail_msg("%s: %u good of %u", rows[i].why, kit.good, rows[i].count);
+		if (rows[i].bad_every == 0)
+			assert_true(awsserver_connections(kit.k.server) <= 16);
+		end(&kit, to);
+	}
+}
+
+/* The server answers only when so many are waiting: they do go at once. */
+static void test_at_once(void **state)
+{
+	struct echo *to;
+	struct kit kit;
+
+	(void)state;
+	begin(&kit, 16);
+	to = echo_new(&kit);
+	to->gather = 4;
+	assert_int_equal(run(&kit, 4, NULL), 0);
+	assert_int_equal(kit.good, 16);
+	assert_int_equal(awsserver_connections(kit.k.server), 4);
+	end(&kit, to);
+}
+
+/* --- throttling --- */
+
+/* All the time: a failed call is no failed batch. */
+static void test_throttled(void **state)
+{
+	static const struct awsserver_reply replies[] = {
+		{.status = 503, .body = "<Error><Code>SlowDown</Code></Error>"},
+	};
+	struct err e = ERR_INIT;
+	struct kit kit;
+
+	(void)state;
+	begin(&kit, 40);
+	awsserver_script(kit.k.server, replies, 1);
+	assert_int_equal(run(&kit, 16, &e), 0);
+	assert_int_equal(kit.good, 0);
+	assert_int_equal(kit.done, 40);
+	/* 500 tokens, 5 of each retry: 100 retries at most, here 80. */
+	assert_int_equal(awsserver_count(kit.k.server), 120);
+	assert_int_equal(aws_counts(kit.k.aws).throttled, 120);
+	assert_int_equal(aws_counts(kit.k.aws).retries, 80);
+	end(&kit, NULL);
+}
+
+/* --- early ends --- */
+
+static void test_next_fails(void **state)
+{
+	static const struct awsserver_reply silent[] = {{.how = AWSSERVER_SILENT}};
+	struct err e = ERR_INIT;
+	struct kit kit;
+
+	(void)state;
+	begin(&kit, 10);
+	awsserver_script(kit.k.server, silent, 1);
+	kit.stop_next_at = 3;
+	assert_int_equal(run(&kit, 8, &e), -EIO);
+	assert_string_equal(e.text, "nothing more to read");
+	assert_int_equal(kit.cancelled, 3);
+	end(&kit, NULL);
+}
+
+static void test_done_fails(void **state)
+{
+	struct err e = ERR_INIT;
+	struct echo *to;
+	struct kit kit;
+
+	(void)state;
+	begin(&kit, 50);
+	to = echo_new(&kit);
+	kit.stop_done_at = 5;
+	assert_int_equal(run(&kit, 8, &e), -ENOSPC);
+	assert_string_equal(e.text, "the disk is full");
+	assert_true(kit.next < 50);
+	assert_true(kit.good + kit.cancelled == kit.next);
+	end(&kit, to);
+}
+
+static void test_cancelled_from_within(void **state)
+{
+	struct err e = ERR_INIT;
+	struct echo *to;
+	struct kit kit;
+
+	(void)state;
+	begin(&kit, 50);
+	to = echo_new(&kit);
+	kit.cancel_done_at = 5;
+	assert_int_equal(run(&kit, 8, &e), -ECANCELED);
+	assert_true(kit.next < 50 && e.text[0]);
+	kit.next = 0;
+	memset(kit.ends, 0, sizeof(kit.ends));
+	assert_int_equal(run(&kit, 8, &e), -ECANCELED); /* and none after */
+	assert_int_equal(kit.next, 0);
+	end(&kit, to);
+}
+
+static void *cancel_later(void *arg)
+{
+	struct kit *kit = arg;
+
+	while (awsserver_count(kit->k.server) < 4)
+		sched_yield();
+	aws_cancel(kit->k.aws);
+	return NULL;
+}
+
+static void test_cancelled_from_without(void **state)
+{
+	static const struct awsserver_reply silent[] = {{.how = AWSSERVER_SILENT}};
+	static const struct awsserver_reply later[] = {
+		{.status = 503, .headers = "Retry-After: 600\r\n"}};
+	static const struct awsserver_reply *const scripts[] = {silent, later};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(scripts); i++) {
+		struct err e = ERR_INIT;
+		pthread_t thread;
+		struct kit kit;
+
+		begin(&kit, 10);
+		awsserver_script(kit.k.server, scripts[i], 1);
+		assert_int_equal(pthread_create(&thread, NULL, cancel_later, &kit), 0);
+		assert_int_equal(run(&kit, 4, &e), -ECANCELED);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(kit.cancelled, 4);
+		end(&kit, NULL);
+	}
+}
+
+/* --- many threads --- */
+
+static void *run_some(void *arg)
+{
+	struct awskit *k = arg;
+
+	for (unsigned i = 0; i < 20; i++) {
+		CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
+		const struct aws_request q = {
+			.method = "GET",
+			.service = "bedrock",
+			.region = "us-east-1",
+			.origin = awsserver_origin(k->server),
+			.path = "/model-invocation-jobs",
+		};
+
+		if (aws_run(k->aws, &q, &a, NULL) != 0)
+			return arg;
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[4];
+	struct awskit k;
+
+	(void)state;
+	awskit_begin(&k);
+	awskit_open(&k);
+	for (size_t i = 0; i < COUNT_OF(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, run_some, &k), 0);
+	for (size_t i = 0; i < COUNT_OF(threads); i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_int_equal(aws_counts(k.aws).requests, 80);
+	assert_true(awsserver_connections(k.server) <= 4);
+	awskit_end(&k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_are_done),
+		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_throttled),
+		cmocka_unit_test(test_next_fails),
+		cmocka_unit_test(test_done_fails),
+		cmocka_unit_test(test_cancelled_from_within),
+		cmocka_unit_test(test_cancelled_from_without),
+		cmocka_unit_test(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

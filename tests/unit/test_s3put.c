@@ -319,7 +319,7 @@ static void test_going_on(void **state)
 
 static void test_lists_have_pages(void **state)
 {
-	static const struct s3kit_rule rules[] = {
+	const struct s3kit_rule rules[] = {
 		{"HEAD", "/bucket/k", 1, {.status = 404}},
 		{"GET", "key-marker=k%2F&upload-id-marker=u0&prefix=k", 0, {.body = ONE_UPLOAD}},
 		{"GET",

@@ -11,7 +11,7 @@ set -eu
 seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET...]}
 shift
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- awsini jsonscan jsonspan
+[ $# -gt 0 ] || set -- awsini jsonscan jsonspan s3xml
 
 if ! command -v clang >/dev/null; then
 	echo "tests/fuzz/run.sh: clang is not installed: nothing was fuzzed" >&2
@@ -26,7 +26,7 @@ for target; do
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		"tests/fuzz/fuzz_$target.c" fs/base/buf.c fs/base/err.c fs/base/kv.c \
 		fs/base/utf8.c fs/base/json*.c backend/aws/awsini.c \
-		-o "$work/$target"
+		backend/aws/s3xml.c -lexpat -o "$work/$target"
 	mkdir "$work/corpus-$target"
 	echo "fuzzing $target for $seconds s"
 	if ! "$work/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \

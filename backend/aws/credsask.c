@@ -46,6 +46,13 @@ static int origin_size(const char *url)
 	return (int)(host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : 0);
 }
 
+static const char *ca_bundle(const struct awsconfig *c)
+{
+	const char *path = awsconfig_env(c, "AWS_CA_BUNDLE");
+
+	return path ? path : awsconfig_get(c, awsconfig_profile(c), "ca_bundle");
+}
+
 int creds_ask(const struct creds_source *s, const struct creds_ask *q, struct wire_answer *ret,
 	      struct err *e)
 {
@@ -55,6 +62,7 @@ int creds_ask(const struct creds_source *s, const struct creds_ask *q, struct wi
 				       .headers = q->headers,
 				       .body = q->body,
 				       .body_size = q->body_size,
+				       .ca_bundle = ca_bundle(s->config),
 				       .answer_max = CREDS_ANSWER_MAX,
 				       .timeout_ms = q->timeout_ms};
 	int64_t pause_ns = PAUSE_FIRST_NS;

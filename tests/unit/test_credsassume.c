@@ -297,6 +297,27 @@ static void test_it_works_the_second_time(void **state)
 	end(&k, server);
 }
 
+static void test_certificates_of_ones_own(void **state)
+{
+	CLEANUP(creds_release) struct creds c = CREDS_INIT;
+	struct awsserver *server = awsserver_start();
+	struct err e = ERR_INIT;
+	struct credskit k;
+	char url[128];
+
+	snprintf(url, sizeof(url), "https%s", awsserver_origin(server) + strlen("http"));
+	credskit_begin(&k);
+	awsenv_file(&k.env, state, "config",
+		    "[profile dev]\nsource_profile = base\nca_bundle = /nowhere/ca.pem\n" ROLE);
+	awsenv_file(&k.env, state, "credentials", BASE);
+	awsenv_set(&k.env, "AWS_ENDPOINT_URL_STS", url);
+	awsenv_set(&k.env, "AWS_PROFILE", "dev");
+	assert_int_equal(credskit_get(&k, &c, &e), -EAGAIN);
+	if (!strstr(e.text, "/nowhere/ca.pem"))
+		fail_msg("%s", e.text);
+	end(&k, server);
+}
+
 static void test_renewal(void **state)
 {
 	static const struct awsserver_reply replies[] = {{.body = GIVEN("A")},
@@ -428,6 +449,7 @@ int main(void)
 		IN_DIR(test_a_chain_that_is_too_long),
 		IN_DIR(test_what_sts_may_say),
 		IN_DIR(test_it_works_the_second_time),
+		IN_DIR(test_certificates_of_ones_own),
 		IN_DIR(test_renewal),
 		IN_DIR(test_web_identity),
 		IN_DIR(test_the_web_identity_token_is_read_each_time),

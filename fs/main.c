@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "backend/aws/bedrock.h"
+#include "backend/aws/doctor.h"
 #include "backend/http/http.h"
 #include "backend/local/local.h"
 #include "cache/dirs.h"
@@ -81,7 +83,13 @@ static int config_path(const struct options *o, char **ret, struct err *e)
 	return 0;
 }
 
-static int open_backend(struct daemon *d, struct err *e)
+static struct bedrock_place place_of(const struct options *o)
+{
+	return (struct bedrock_place){
+		.bucket = o->bucket, .prefix = o->prefix, .options = &o->bedrock};
+}
+
+static int open_local(struct daemon *d, struct err *e)
 {
 	CLEANUP(str_freep) char *dir = NULL;
 	CLEANUP(str_freep) char *config = NULL;
@@ -92,18 +100,28 @@ static int open_backend(struct daemon *d, struct err *e)
 	r = dirs_make(dir, e);
 	if (r == 0)
 		r = config_path(&d->o, &config, e);
-	if (r == 0)
-		r = http_global_init(e);
 	return r < 0 ? r : local_open(dir, config, &d->backend, e);
+}
+
+static int open_backend(struct daemon *d, struct err *e)
+{
+	const struct bedrock_place place = place_of(&d->o);
+	int r = http_global_init(e);
+
+	if (r < 0)
+		return r;
+	return d->o.is_bedrock ? bedrock_open(&place, &d->backend, e) : open_local(d, e);
 }
 
 static int open_store(struct daemon *d, struct err *e)
 {
 	CLEANUP(str_freep) char *path = NULL;
+	int r;
 
 	if (asprintf(&path, "%s/state.db", d->dirs.state) < 0)
 		return -ENOMEM;
-	return store_open(path, &d->store, e);
+	r = store_open(path, &d->store, e);
+	return r < 0 ? r : store_claim_source(d->store, d->o.source, e);
 }
 
 static int open_jobs(struct daemon *d, struct err *e)
@@ -116,7 +134,9 @@ static int open_jobs(struct daemon *d, struct err *e)
 				       .settle_ns = d->o.settle_ns,
 				       .settle_input_ns = d->o.settle_input_ns,
 				       .poll_ns = d->o.poll_ns,
+				       .max_cost_usd = d->o.max_cost_usd,
 				       .submit_manual = d->o.submit_manual,
+				       .fetch_auto = d->o.fetch_auto,
 				       .changed = changed,
 				       .ctx = d};
 
@@ -403,6 +423,24 @@ static int start(struct daemon *d)
 	return r;
 }
 
+/* What is asked about a source, without a mount. */
+static int answer(const struct options *o)
+{
+	const struct bedrock_place place = place_of(o);
+	struct err e = ERR_INIT;
+	int r;
+
+	log_init(o->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, false);
+	r = http_global_init(&e);
+	if (r == 0 && o->check)
+		r = doctor_run(&place, o->model, stdout, &e);
+	else if (r == 0)
+		r = policies_print(&place, stdout, &e);
+	if (r < 0)
+		return say(&e);
+	return fflush(stdout) != 0 || r > 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon d = {.dirs = DIRS_INIT, .report_fd = -1, .touch_fd = -1};
@@ -418,6 +456,8 @@ int main(int argc, char **argv)
 		r = fputs(options_help(), stdout) < 0;
 	else if (d.o.version)
 		r = printf("batchfs %s\n", BATCHFS_VERSION) < 0;
+	else if (d.o.check || d.o.print_iam)
+		r = answer(&d.o);
 	else {
 		/* A pipe of the caller's that somebody reads to its end must not
 		 * stay open for as long as the mount does. */

@@ -5,6 +5,7 @@
  * The command line:
  *
  *	batchfs [SOURCE] MOUNTPOINT [-o opt,...] [-f] [-d] [--help] [--version]
+ *	batchfs --check|--print-iam SOURCE [-o opt,...]
  *
  * as mount(8) and fstab give it too, so that the options which mount(8) hands
  * on to every helper (rw, nosuid, user, _netdev, ...) are taken and passed
@@ -15,14 +16,22 @@
 #include <stdint.h>
 
 #include "fs/base/err.h"
+#include "fs/base/kv.h"
 #include "fs/base/macros.h"
 
 struct options {
-	char *source;		      /* "local:" */
-	char *mountpoint;	      /* absolute */
+	char *source;		      /* "local:", "bedrock:BUCKET/PREFIX" */
+	bool is_bedrock;	      /* then also: */
+	char *bucket, *prefix;	      /* of the source */
+	struct kv bedrock;	      /* options that are its own, checked */
+	char *mountpoint;	      /* absolute; NULL with check and print_iam */
 	char *state, *cache, *config; /* absolute, or NULL */
-	int64_t settle_ns, settle_input_ns, poll_ns;
-	bool submit_manual, allow_other, read_only;
+	int64_t settle_ns, settle_input_ns;
+	int64_t poll_ns;     /* 0: as the source thinks best */
+	double max_cost_usd; /* 0: no limit */
+	bool submit_manual, fetch_auto, allow_other, read_only;
+	char *model; /* to look for with check, or NULL */
+	bool check, print_iam;
 	bool foreground, debug;
 	bool help, version; /* nothing else is asked for */
 	/* Of the environment, borrowed; NULL where unset. */

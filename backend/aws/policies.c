@@ -279,7 +279,8 @@ static int print_caller(struct policies *p, FILE *out)
 	add_key_statement(p, "kms:Decrypt,kms:GenerateDataKey");
 	add_resource(p, "*");
 	add_statement(p, "Check",
-		      "iam:GetRole,iam:SimulatePrincipalPolicy,servicequotas:ListServiceQuotas",
+		      "iam:GetRole,iam:SimulatePrincipalPolicy,"
+		      "bedrock:GetFoundationModelAvailability,servicequotas:ListServiceQuotas",
 		      NULL);
 	return end_policy(p, out);
 }

@@ -75,9 +75,9 @@ static void watchdog_stop(struct watchdog *w)
 	pthread_mutex_destroy(&w->mutex);
 }
 
-const char *doctor_if_late(int r)
+const char *doctor_words(int r, const struct err *e)
 {
-	return r == -ECANCELED ? " (half a minute is over)" : "";
+	return r == -ECANCELED ? "no answer within half a minute" : e->text;
 }
 
 bool doctor_is_root(const struct doctor *d)
@@ -111,7 +111,7 @@ static bool ask_credentials(struct doctor *d)
 	int64_t left_s;
 
 	if (r < 0) {
-		checklist_bad(&d->list, "credentials", "%s%s%s", e.text, doctor_if_late(r),
+		checklist_bad(&d->list, "credentials", "%s%s", doctor_words(r, &e),
 			      *key ? " (an API key alone does not do: S3 does not take it)" : "");
 		return false;
 	}
@@ -132,7 +132,7 @@ static bool ask_identity(struct doctor *d)
 	int r = iam_whoami(&d->iam, &d->who, &e);
 
 	if (r < 0) {
-		checklist_bad(&d->list, "identity", "%s%s", e.text, doctor_if_late(r));
+		checklist_bad(&d->list, "identity", "%s", doctor_words(r, &e));
 		return r != -EACCES;
 	}
 	d->account = d->who.account;
@@ -186,7 +186,7 @@ static bool ask_bucket(struct doctor *d)
 		return false;
 	}
 	if (r < 0) {
-		checklist_bad(&d->list, "bucket", "%s%s", e.text, doctor_if_late(r));
+		checklist_bad(&d->list, "bucket", "%s", doctor_words(r, &e));
 		return false;
 	}
 	if (strcmp(region, d->region) != 0) {
@@ -288,8 +288,8 @@ static void ask_objects(struct doctor *d)
 			"may not %s under s3://%s/%s: %s; allow %s there (batchfs --print-iam)",
 			steps[i].doing, bucket, prefix, e.text, steps[i].right);
 	else
-		checklist_bad(&d->list, "objects", "cannot %s under s3://%s/%s: %s%s",
-			      steps[i].doing, bucket, prefix, e.text, doctor_if_late(r));
+		checklist_bad(&d->list, "objects", "cannot %s under s3://%s/%s: %s", steps[i].doing,
+			      bucket, prefix, doctor_words(r, &e));
 }
 
 static int open_services(struct doctor *d, struct err *e)

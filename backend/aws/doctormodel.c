@@ -260,7 +260,7 @@ static void hunt_model(struct hunt *h)
 		return;
 	}
 	if (r < 0) {
-		checklist_bad(list, "model", "%s%s", e.text, doctor_if_late(r));
+		checklist_bad(list, "model", "%s", doctor_words(r, &e));
 		return;
 	}
 	if (!h->wanted) {

@@ -178,8 +178,7 @@ void doctor_ask_quotas(struct doctor *d)
 		checklist_unsure(&d->list, "quotas",
 				 "cannot tell (servicequotas:ListServiceQuotas is not allowed)");
 	else if (r < 0)
-		checklist_unsure(&d->list, "quotas", "cannot tell: %s%s", e.text,
-				 doctor_if_late(r));
+		checklist_unsure(&d->list, "quotas", "cannot tell: %s", doctor_words(r, &e));
 	else
 		checklist_unsure(&d->list, "quotas", "none is listed for batch jobs of %s",
 				 d->model_name);

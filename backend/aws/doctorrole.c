@@ -110,7 +110,7 @@ void doctor_ask_role(struct doctor *d)
 			      d->role);
 		d->role = NULL;
 	} else if (r < 0) {
-		checklist_unsure(&d->list, "role", "%s%s", e.text, doctor_if_late(r));
+		checklist_unsure(&d->list, "role", "%s", doctor_words(r, &e));
 	} else if (strcmp(role.arn, d->role) != 0) {
 		checklist_bad(&d->list, "role", "its ARN is %s; write it so in -o role=", role.arn);
 		d->role = NULL;
@@ -149,8 +149,7 @@ static void tell_unsure(struct doctor *d, const char *question, int r, const str
 		checklist_unsure(&d->list, question, "cannot tell (IAM does not find %s)",
 				 d->principal);
 	else
-		checklist_unsure(&d->list, question, "cannot tell: %s%s", e->text,
-				 doctor_if_late(r));
+		checklist_unsure(&d->list, question, "cannot tell: %s", doctor_words(r, e));
 }
 
 static const char *why_denied(const struct iam_verdict *v)
@@ -230,7 +229,7 @@ void doctor_ask_jobs(struct doctor *d)
 			      "%s; allow bedrock:ListModelInvocationJobs (batchfs --print-iam)",
 			      e.text);
 	else if (r < 0)
-		checklist_bad(&d->list, "batch jobs", "%s%s", e.text, doctor_if_late(r));
+		checklist_bad(&d->list, "batch jobs", "%s", doctor_words(r, &e));
 	else
 		checklist_good(&d->list, "batch jobs", "may list them");
 

@@ -202,6 +202,7 @@ class Runner:
         if knobs.end == "Stopped":
             return self.stop(knobs.done_share)
         if knobs.end == "Failed":
+            job.counters = (job.counters[0], 0, 0, 0)
             return job.enter("Failed", knobs.end_message)
         share = knobs.done_share if knobs.end == "PartiallyCompleted" else 1.0
         if knobs.late_output:

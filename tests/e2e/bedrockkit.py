@@ -73,7 +73,7 @@ class Cloud:
         return {"jobName": name, "roleArn": ROLE, "modelId": model,
                 "inputDataConfig": {"s3InputDataConfig": {"s3Uri": uri}},
                 "outputDataConfig": {"s3OutputDataConfig": {
-                    "s3Uri": f"s3://{BUCKET}/{self.prefix}/elsewhere/{name}/out/"}}, **more}
+                    "s3Uri": uri.rpartition("/")[0] + "/out/"}}, **more}
 
 
 class BedrockMount(mountkit.Mount):

@@ -13,7 +13,7 @@ DATA = records(5)
 STEPS = 40  # more requests than a job needs; the loop ends at the last one
 
 QUICK = {"poll": "0.1", "settle": "0.05", "settle_input": "0.05", "jobs": "mine",
-         "create_grace": "0.3"}
+         "create_grace": "1"}
 
 
 def die_and_rise(mount, killer, cloud, name):

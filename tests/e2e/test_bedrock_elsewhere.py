@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -14,8 +15,28 @@ def names(mount):
     return sorted(n for n in os.listdir(mount.dir) if not n.startswith("."))
 
 
+def see(mount, *wanted):
+    """The directories of jobs made elsewhere, looked for now and not at the next idle poll."""
+    look = mount.dir / "look"
+    look.mkdir(exist_ok=True)
+
+    def seen():
+        (look / "ctl").write_text("refresh\n")
+        time.sleep(0.1)
+        there = [n for n in names(mount) if n != "look"]
+        return there if len(there) >= len(wanted) else None
+
+    try:
+        there = until(seen, 15, "not seen")
+    finally:
+        look.rmdir()
+    if all(wanted):
+        assert there == sorted(wanted)
+    return mount.job_at(there[0])
+
+
 def made_by_sdk(cloud, sdk, name, lines, **more):
-    uri = cloud.put_input(name, lines)
+    uri = cloud.put_input(name.replace("+", "."), lines)
     answer = sdk("CreateModelInvocationJob", **cloud.job_input(name, uri, **more))
     return cloud.double.plane.jobs[answer["jobArn"]]
 
@@ -30,7 +51,7 @@ def test_a_job_made_by_the_sdk_is_read_through_the_mount(new_bedrock, cloud, sdk
     data = records(30)
     made = ended(made_by_sdk(cloud, sdk, "by-sdk", data))
     mount = new_bedrock().start()
-    job = until(lambda: "by-sdk" in names(mount) and mount.job_at("by-sdk"), 10, "not seen")
+    job = see(mount, "by-sdk")
     assert job.wait_end() == "Completed"
     assert "claude-sonnet-4-6" in job.read("model")
     there = os.listdir(job)
@@ -51,7 +72,7 @@ def test_reading_wait_fetches(new_bedrock, cloud, sdk):
     mount = new_bedrock().start()
     with cloud.double.setting(durations={"InProgress": 1.0}):
         made_by_sdk(cloud, sdk, "later", data)
-    job = until(lambda: "later" in names(mount) and mount.job_at("later"), 10, "not seen")
+    job = see(mount, "later")
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
     check_complete(job, data)
 
@@ -60,7 +81,7 @@ def test_fetch_auto(new_bedrock, cloud, sdk):
     data = records(5)
     ended(made_by_sdk(cloud, sdk, "auto", data))
     mount = new_bedrock({"fetch": "auto"}).start()
-    job = mount.job_at("auto")
+    job = see(mount, "auto")
     until(lambda: (job / "output.jsonl").exists(), 15, "it was not fetched")
     check_complete(job, data)
 
@@ -86,8 +107,8 @@ def test_two_mounts_see_each_others_jobs(new_bedrock):
     here, there = new_bedrock().start(), new_bedrock().start()
     data = records(5)
     here.run_job("shared", data)
-    other = until(lambda: [n for n in names(there) if n.startswith("shared")], 15, "not seen")
-    job = there.job_at(other[0])
+    job = see(there, "")
+    assert job.name.startswith("shared-")
     job.ctl("fetch")
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
     check_complete(job, data)
@@ -98,7 +119,7 @@ def test_a_name_that_is_taken_gets_a_suffix(new_bedrock, cloud, sdk):
     mount = new_bedrock().start()
     mount.job("same")
     made = ended(made_by_sdk(cloud, sdk, "same", records(5)))
-    until(lambda: len(names(mount)) == 2, 10, "not seen")
+    see(mount, "", "")
     other, = set(names(mount)) - {"same"}
     assert other.startswith("same-") and made.id.endswith(other.rpartition("-")[2])
 
@@ -122,7 +143,7 @@ def test_many_jobs_over_pages_an_empty_one_first(new_bedrock, cloud):
 def test_rm_forgets_it_here_and_it_does_not_come_back(new_bedrock, cloud, sdk):
     made = ended(made_by_sdk(cloud, sdk, "gone", records(5)))
     mount = new_bedrock().start()
-    until(lambda: names(mount) == ["gone"], 10, "not seen")
+    see(mount, "gone")
     sh(f"rm -r {mount.dir}/gone", check=0)
     sh("sleep 1")
     assert names(mount) == []
@@ -138,7 +159,7 @@ def test_one_that_runs_can_be_stopped_and_its_failure_is_told(new_bedrock, cloud
     with cloud.double.setting(fail_message="No jsonl files found in s3URI: s3://x/y"):
         ended(made_by_sdk(cloud, sdk, "broken", records(5)))
     mount = new_bedrock().start()
-    until(lambda: len(names(mount)) == 2, 10, "not seen")
+    see(mount, "running", "broken")
     running, broken = mount.job_at("running"), mount.job_at("broken")
     running.wait_state("InProgress")
     running.ctl("stop")
@@ -151,7 +172,7 @@ def test_what_cannot_be_fetched_is_told(new_bedrock, cloud, sdk):
     for key in cloud.keys():
         cloud.s3.client().delete_object(Bucket=BUCKET, Key=key)
     mount = new_bedrock().start()
-    job = until(lambda: names(mount) == ["lost"] and mount.job_at("lost"), 10, "not seen")
+    job = see(mount, "lost")
     job.ctl("fetch")
     until(lambda: job.read("error").strip(), 20, "nothing was said")
     assert job.status() == "Completed" and made.status == "Completed"
@@ -161,4 +182,4 @@ def test_what_cannot_be_fetched_is_told(new_bedrock, cloud, sdk):
 def test_names_of_elsewhere(new_bedrock, cloud, sdk, name):
     ended(made_by_sdk(cloud, sdk, name, records(3), model=CLAUDE))
     mount = new_bedrock().start()
-    until(lambda: names(mount) == [name], 10, f"not seen: {names(mount)}")
+    see(mount, name)

@@ -237,6 +237,11 @@ check_leftovers() {
 			left="$left process ${pid%/exe}"
 			kill -9 "${pid%/exe}"
 			;;
+		*/ceph-mon | */ceph-osd | */radosgw) # of tests/integration/s3server.py
+			grep -qF "$work/" "/proc/${pid%/exe}/cmdline" || continue
+			left="$left process ${pid%/exe}"
+			kill -9 "${pid%/exe}"
+			;;
 		esac
 	done
 	grep -F " $work/" /proc/mounts | cut -d' ' -f2 | sort -r | while read -r point; do

@@ -20,8 +20,6 @@ import json
 import os
 import random
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -30,7 +28,7 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent),
@@ -39,6 +37,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent),
 import modelfacts
 from admin import serve_admin
 from friends import Friends, form_of, xml_error
+from loopback import LoopbackServer, break_off
 from plane import Answer, ApiError, Plane, Request, error_answer, route
 from s3server import OWNER, S3Server, die_with_parent, missing
 from sigcheck import Key, Keyring, Refused, temporary, verify
@@ -118,23 +117,14 @@ class Double:
         self.keyring.add(Key(self.s3.access_key, self.s3.secret_key))
         self.s3.make_user(*SERVICE)
         self.add_role(ROLE)
-        double = self
-
-        class Handler(DoubleHandler):
-            pass
-
-        Handler.double = double
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.server = LoopbackServer(DoubleHandler, double=self)
+        self.port = self.server.port
         return self
 
     def stop(self):
         self.plane.stop()
         if self.server:
-            self.server.shutdown()
-            self.server.server_close()
+            self.server.stop()
             self.server = None
 
     def __enter__(self):
@@ -366,18 +356,12 @@ class DoubleHandler(BaseHTTPRequestHandler):
             double.requests.append(seen)
         seen.bytes_out = self.send_answer(answer, how)
 
-    def break_off(self):
-        """A reset, and not a clean end."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
-
     def send_answer(self, answer, how):
         body = answer.body
         if not isinstance(body, bytes):
             body = json.dumps({} if body is None else body).encode()
         if how == "lost":
-            self.break_off()
+            break_off(self)
             return 0
         now = time.time() + self.double.clock_offset
         self.send_response_only(answer.status)
@@ -390,7 +374,7 @@ class DoubleHandler(BaseHTTPRequestHandler):
         if how == "cut":
             self.wfile.write(body[:len(body) // 2])
             self.wfile.flush()
-            self.break_off()
+            break_off(self)
             return len(body) // 2
         self.wfile.write(body)
         return len(body)

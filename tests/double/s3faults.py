@@ -15,15 +15,15 @@ The Host header goes through as it came, so that signatures stay good.
 import base64
 import http.client
 import re
-import socket
 import struct
 import threading
 import time
 import zlib
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote
 
+from loopback import LoopbackServer, break_off
 from s3server import OWNER
 from sigcheck import AUTHORIZATION
 
@@ -87,19 +87,13 @@ class S3Faults:
         self.server = self.port = None
 
     def start(self):
-        class Handler(FrontHandler):
-            front = self
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.server = LoopbackServer(FrontHandler, front=self)
+        self.port = self.server.port
         return self
 
     def stop(self):
         if self.server:
-            self.server.shutdown()
-            self.server.server_close()
+            self.server.stop()
             self.server = None
 
     def __enter__(self):
@@ -318,10 +312,7 @@ class FrontHandler(BaseHTTPRequestHandler):
 
     def break_off(self, status=0):
         self.front.count(self.operation, self.bucket, self.key, status, len(self.body), 0)
-        self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
+        break_off(self)
 
     # --- what goes through ---
 

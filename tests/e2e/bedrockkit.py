@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import mountkit
+from inputs import line
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "double"), str(ROOT / "tests" / "integration")]
@@ -29,8 +30,8 @@ CLAUDE = "us.anthropic.claude-sonnet-4-6"
 NOVA = "amazon.nova-micro-v1:0"
 
 # Small jobs and short times; whoever tests a limit or a time sets it anew.
-QUICK = {"role": ROLE, "region": "us-east-1", "settle": "0.2", "settle_input": "0.4",
-         "poll": "0.2", "min_records": "3", "create_grace": "1"}
+QUICK = {"role": ROLE, "region": "us-east-1", "settle": "0.05", "settle_input": "0.3",
+         "poll": "0.1", "min_records": "3", "create_grace": "1"}
 
 prefixes = itertools.count(1)
 
@@ -46,7 +47,9 @@ class Cloud:
     def reset(self):
         self.double.reset()
         self.front.clear()
-        self.double.knobs.min_records = 3
+        self.knobs.min_records = 3
+        self.knobs.durations.update(Submitted=0.02, Validating=0.03, Scheduled=0.03,
+                                    InProgress=0.15)
         self.prefix = f"run-{next(prefixes)}"
 
     @property
@@ -140,7 +143,8 @@ class KillAt:
             self.seen += 1
             if self.seen != self.n:
                 return
-            self.at = f"{side} {where} {request}"
+            self.at = (side, where, getattr(request, "method", None) or request.command,
+                       getattr(request, "target", None) or request.path)
         self.mount.proc.kill()
         self.mount.proc.wait()
         self.done.set()
@@ -150,13 +154,25 @@ class KillAt:
 
 
 def prompts(lines):
-    """recordId -> the user's text, of records in Claude's shape."""
+    """recordId -> the user's text, of records in Claude's or Nova's shape."""
     found = {}
     for number, item in enumerate(lines, 1):
         record = json.loads(item)
-        found[record.get("recordId", f"r{number:07d}")] = \
-            record["modelInput"]["messages"][0]["content"]
+        content = record["modelInput"]["messages"][0]["content"]
+        if isinstance(content, list):
+            content = content[0]["text"]
+        found[record.get("recordId", f"r{number:07d}")] = content
     return found
+
+
+def with_media(count, *names):
+    """Records in Nova's shape, each with one of the files of media/."""
+    return [line({"recordId": f"m{i}", "modelInput": {
+        "messages": [{"role": "user", "content": [
+            {"text": f"what is {i}"},
+            {"image": {"format": "png", "source": {
+                "s3Location": {"uri": f"media://{names[i % len(names)]}"}}}}]}],
+        "inferenceConfig": {"maxTokens": 50}}}) for i in range(count)]
 
 
 def check_complete(job, lines):

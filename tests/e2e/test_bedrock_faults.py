@@ -29,6 +29,7 @@ def test_a_create_whose_answer_is_lost_makes_one_job(new_bedrock, cloud, kind, c
     cloud.only_job()
 
 
+@pytest.mark.short
 def test_a_lost_answer_and_a_token_that_the_service_forgot(new_bedrock, cloud):
     mount = new_bedrock().start()
     cloud.double.fault("CreateModelInvocationJob", "lost")
@@ -46,10 +47,12 @@ def test_a_lost_answer_and_a_list_that_fails_for_a_while(new_bedrock, cloud):
     cloud.only_job()
 
 
-@pytest.mark.parametrize("kind", ["throttle", "throttle400", "500", "503"])
-def test_a_storm_at_every_operation(new_bedrock, cloud, kind):
+@pytest.mark.parametrize("kind, count", [
+    ("throttle", 8), ("503", 5), pytest.param("throttle400", 30, marks=pytest.mark.slow),
+    pytest.param("500", 30, marks=pytest.mark.slow)])
+def test_a_storm_at_every_operation(new_bedrock, cloud, kind, count):
     mount = new_bedrock().start()
-    cloud.double.fault("*", kind, 12)
+    cloud.double.fault("*", kind, count)
     run_through(mount, 60)
     cloud.only_job()
 
@@ -57,8 +60,8 @@ def test_a_storm_at_every_operation(new_bedrock, cloud, kind):
 def test_a_storm_at_s3(new_bedrock, cloud):
     mount = new_bedrock().start()
     for operation in ("PutObject", "ListObjectsV2", "GetObject"):
-        cloud.front.fault(operation, "slowdown", 3)
-        cloud.front.fault(operation, "500", 2)
+        cloud.front.fault(operation, "slowdown", 1)
+        cloud.front.fault(operation, "500", 1)
         cloud.front.fault(operation, "reset", 1)
     run_through(mount, 60)
     cloud.only_job()
@@ -331,7 +334,7 @@ def test_no_network_at_all_queues_and_goes_on(new_bedrock, cloud):
 def test_one_list_serves_all_jobs(new_bedrock, cloud):
     mount = new_bedrock({"poll": "0.5"}).start()
     with cloud.double.setting(durations={"InProgress": 6.0}):
-        jobs = [mount.job(f"job-{i}") for i in range(4)]
+        jobs = [mount.job(f"job-{i}") for i in range(3)]
         for job in jobs:
             job.fill(DATA, CLAUDE)
         for job in jobs:
@@ -342,7 +345,4 @@ def test_one_list_serves_all_jobs(new_bedrock, cloud):
         polls = cloud.double.seen("ListModelInvocationJobs")
         gets = cloud.double.seen("GetModelInvocationJob")
     assert 1 <= len(polls) <= 8 and len(gets) == 0, (len(polls), len(gets))
-    for job in jobs:
-        job.ctl("stop")
-        job.wait_end(40)
     assert json.loads(jobs[0].read("status.json"))["records"]["total"] == len(DATA)

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
 
 import pytest
 
-from bedrockkit import CLAUDE, NOVA, BUCKET, check_complete
+from bedrockkit import BUCKET, CLAUDE, NOVA, check_complete, with_media
 from inputs import ids_of, line, record, records
 from mountkit import sh, until
 
@@ -179,15 +178,10 @@ def test_media_travel_beside_the_input(new_bedrock, cloud):
     (job / "media").mkdir()
     (job / "media" / "a.png").write_bytes(b"\x89PNG one")
     (job / "media" / "b.png").write_bytes(b"\x89PNG two")
-    data = [line({"recordId": f"r{i}", "modelInput": {
-        "messages": [{"role": "user", "content": [
-            {"text": f"what is {i}"},
-            {"image": {"format": "png",
-                       "source": {"s3Location": {"uri": f"media://{'ab'[i % 2]}.png"}}}}]}],
-        "inferenceConfig": {"maxTokens": 50}}}) for i in range(4)]
+    data = with_media(4, "a.png", "b.png")
     job.fill(data, NOVA)
     assert job.wait_end() == "Completed", job.read("error")
-    assert len(os.listdir(job / "text")) == 4, job.read("errors.jsonl")
+    check_complete(job, data)
     made = cloud.only_job()
     folder = made.body["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
     assert not folder.endswith(".jsonl"), "with media the input is a folder"
@@ -198,9 +192,7 @@ def test_media_travel_beside_the_input(new_bedrock, cloud):
 def test_medium_that_is_not_there_is_told_before_anything_is_sent(new_bedrock, cloud):
     mount = new_bedrock().start()
     job = mount.job("one")
-    data = [line({"recordId": f"r{i}", "modelInput": {"messages": [{"role": "user", "content": [
-        {"text": "x"}, {"image": {"format": "png", "source": {
-            "s3Location": {"uri": "media://none.png"}}}}]}]}}) for i in range(3)]
+    data = with_media(3, "none.png")
     job.fill(data, NOVA)
     job.wait_state("Invalid")
     assert "none.png" in job.read("error") and cloud.double.jobs() == []
@@ -290,7 +282,7 @@ def test_outputs_without_a_last_newline_or_a_manifest(new_bedrock, cloud):
 
 def test_cost_and_links(new_bedrock):
     mount = new_bedrock().start()
-    job = mount.run_job("one", records(5), NOVA.replace(NOVA, CLAUDE))
+    job = mount.run_job("one", records(5), CLAUDE)
     assert "USD" in job.read("cost") or "$" in job.read("cost"), job.read("cost")
     assert "console.aws.amazon.com" in job.read("status.json")
 

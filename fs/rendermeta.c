@@ -112,6 +112,8 @@ static void render_metrics(const struct tree *t, struct buf *out)
 	buf_add_str(out, "# HELP batchfs_mounted_seconds When the mount was made, Unix time.\n"
 			 "# TYPE batchfs_mounted_seconds gauge\n");
 	buf_addf(out, "batchfs_mounted_seconds %lld\n", (long long)(t->mounted_ns / NS_PER_S));
+	if (t->backend->ops->metrics)
+		t->backend->ops->metrics(t->backend, out);
 }
 
 /* The last change of any job. */

@@ -105,14 +105,24 @@ static bool bedrock_price(struct backend *b, const char *model, struct price *re
 
 static void bedrock_metrics(struct backend *b, struct buf *out)
 {
-	struct aws_counts c = aws_counts(bedrock_of(b)->aws);
+	const struct aws_counts c = aws_counts(bedrock_of(b)->aws);
+	const struct {
+		const char *name, *help;
+		uint64_t value;
+	} rows[] = {
+		{"requests", "Requests sent to AWS, retries among them", c.requests},
+		{"retries", "Requests sent again", c.retries},
+		{"throttled", "Answers that said to go slower", c.throttled},
+		{"sent_bytes", "Bytes of bodies sent", c.sent_bytes},
+		{"received_bytes", "Bytes of bodies received", c.received_bytes},
+	};
 
-	buf_addf(out, "batchfs_aws_requests_total %llu\n", (unsigned long long)c.requests);
-	buf_addf(out, "batchfs_aws_retries_total %llu\n", (unsigned long long)c.retries);
-	buf_addf(out, "batchfs_aws_throttled_total %llu\n", (unsigned long long)c.throttled);
-	buf_addf(out, "batchfs_aws_sent_bytes_total %llu\n", (unsigned long long)c.sent_bytes);
-	buf_addf(out, "batchfs_aws_received_bytes_total %llu\n",
-		 (unsigned long long)c.received_bytes);
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		buf_addf(out,
+			 "# HELP batchfs_aws_%s_total %s.\n# TYPE batchfs_aws_%s_total counter\n"
+			 "batchfs_aws_%s_total %llu\n",
+			 rows[i].name, rows[i].help, rows[i].name, rows[i].name,
+			 (unsigned long long)rows[i].value);
 }
 
 static const struct backend_ops bedrock_ops = {

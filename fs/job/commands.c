@@ -57,6 +57,25 @@ static int judge_command(struct request *q, struct store_wishes *ret)
 	return state >= JOB_UPLOADING && !job_state_is_end(state) ? -EBUSY : -EINVAL;
 }
 
+/* A retry of fewer records than the provider takes would fail there, minutes
+ * later.  JOB/log says so. */
+static int judge_retry(struct request *q)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(q->job);
+	struct backend *b = q->jobs->o.backend;
+	uint64_t count = v->counts.total - v->counts.good;
+	struct backend_limits l;
+
+	b->ops->limits(b, v->model, &l);
+	if (count >= l.records_min)
+		return 0;
+	job_log(q->job,
+		"retry: not sent: %llu records have no good result, and this source takes no job under "
+		"%llu; put retry.jsonl into a new job, together with others",
+		(unsigned long long)count, (unsigned long long)l.records_min);
+	return -EINVAL;
+}
+
 /* With the mutex of wishes. */
 static int take_command(struct request *q)
 {
@@ -65,6 +84,8 @@ static int take_command(struct request *q)
 	struct store_wishes w;
 	int r = judge_command(q, &w);
 
+	if (r == 0 && q->command == COMMAND_RETRY)
+		r = judge_retry(q);
 	if (r < 0)
 		return r;
 	w = wish(w, q->command);

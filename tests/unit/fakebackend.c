@@ -80,9 +80,10 @@ static void op_close(struct backend *b)
 
 static void op_limits(struct backend *b, const char *model, struct backend_limits *ret)
 {
-	(void)b;
+	unsigned min = atomic_load(&of(b)->records_min);
+
 	(void)model;
-	*ret = (struct backend_limits){.records_min = 1,
+	*ret = (struct backend_limits){.records_min = min ? min : 1,
 				       .records_max_per_part = 1000,
 				       .bytes_max_per_part = 1000000,
 				       .bytes_max_per_record = 1000000,

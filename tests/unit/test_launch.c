@@ -1,6 +1,8 @@
 /* What happens between a draft that is ready and a part that runs: what is
  * told before anything is sent, and that nothing is created twice. */
 
+#include <errno.h>
+
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/jobskit.h"
@@ -104,6 +106,24 @@ static void test_a_limit_without_a_price_holds(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* --- the minimum --- */
+
+static void test_a_retry_of_too_few_is_not_sent(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->outcomes[0] = "gff";
+	j = jobskit_submit(k, "few");
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	atomic_store(&k->provider->records_min, 3);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), -EINVAL);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+	atomic_store(&k->provider->records_min, 2);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
 
 int main(void)
@@ -115,6 +135,7 @@ int main(void)
 		TEST(test_what_the_model_refuses_is_told_before_it_is_sent),
 		TEST(test_what_costs_too_much_is_held),
 		TEST(test_a_limit_without_a_price_holds),
+		TEST(test_a_retry_of_too_few_is_not_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

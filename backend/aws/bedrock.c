@@ -161,12 +161,7 @@ static int check_place(const struct bedrock_place *p, struct err *e)
 		r = naming_check_prefix(p->prefix, e);
 	for (size_t i = 0; p->options && i < p->options->count && r == 0; i++)
 		r = bedrock_check_option(p->options->pairs[i].key, p->options->pairs[i].value, e);
-	if (r < 0)
-		return r == -ENOENT ? -EINVAL : r;
-	if (p->options && !kv_get(p->options, "subnets") != !kv_get(p->options, "security_groups"))
-		return err_set(e, -EINVAL,
-			       "subnets and security_groups: a job's VPC takes both, or neither");
-	return 0;
+	return r == -ENOENT ? -EINVAL : r;
 }
 
 /* The parts that other files make; b is released by the caller on failure. */

@@ -113,8 +113,11 @@ int bedrock_output_of(const struct control_job *j, struct bedrock_place_of *ret,
 	return 0;
 }
 
+/* One that failed at its end has counts, and usually nothing written. */
 static bool must_have_results(const struct control_job *j)
 {
+	if (j->status.state == JOB_FAILED)
+		return false;
 	return j->status.state == JOB_COMPLETED || j->status.state == JOB_PARTIALLY_COMPLETED ||
 	       j->status.counts.good + j->status.counts.failed > 0;
 }

@@ -62,7 +62,7 @@ static void test_request(void **state)
 			"security_groups=g-1", "bucket_owner=111122223333", "kms_key=alias/k",
 			NULL);
 	assert_int_equal(kv_set(&config, "timeout", "72"), 0);
-	assert_int_equal(kv_set(&config, "subnets", "evil"), 0); /* not for a job to say */
+	assert_int_equal(kv_set(&config, "bucket_owner", "evil"), 0); /* not for a job to say */
 	p.config = &config;
 	assert_int_equal(create(&k, &p, &arn, &e), 0);
 	assert_string_equal(arn, BEDROCKKIT_ARN "new000000000");

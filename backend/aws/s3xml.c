@@ -273,6 +273,7 @@ static int grow(void **items, size_t *capacity, size_t count, size_t item_size)
 struct reading {
 	void *page;   /* borrowed */
 	bool encoded; /* keys are */
+	bool is_list; /* the answer is one, and not some other document */
 };
 
 /* EncodingType may stand behind the keys, so it is looked for first. */
@@ -298,19 +299,28 @@ static int read_key(const struct reading *r, const char *text, char to[S3_KEY_MA
 }
 
 /* What follows "ROOT/"; "" for all else. */
-static const char *below(const char *path, const char *root)
+static const char *below(struct reading *r, const char *path, const char *root)
 {
 	size_t size = strlen(root);
 
-	return strncmp(path, root, size) == 0 && path[size] == '/' ? path + size + 1 : "";
+	if (strncmp(path, root, size) != 0)
+		return "";
+	r->is_list = r->is_list || !path[size];
+	return path[size] == '/' ? path + size + 1 : "";
+}
+
+/* A page of some proxy's must not pass for a list of nothing. */
+static int insist(const struct reading *r, struct err *e)
+{
+	return r->is_list ? 0 : err_set(e, -EPROTO, "the answer is XML, and not a list");
 }
 
 static int on_objects(void *ctx, const char *path, const char *text)
 {
-	const struct reading *r = ctx;
+	struct reading *r = ctx;
 	struct s3xml_objects *p = r->page;
 	struct s3_object *o = &p->items[p->count];
-	const char *name = below(path, "ListBucketResult");
+	const char *name = below(r, path, "ListBucketResult");
 
 	if (strcmp(name, "Contents/Key") == 0)
 		return read_key(r, text, o->key);
@@ -342,6 +352,8 @@ int s3xml_objects(const char *body, size_t size, struct s3xml_objects *ret, stru
 		r = err_set(e, -ENOMEM, "no memory for a list of objects");
 	if (r == 0)
 		r = s3xml_walk(body, size, on_objects, &reading, e);
+	if (r == 0)
+		r = insist(&reading, e);
 	if (r == 0 && p.truncated && !p.token[0])
 		r = err_set(e, -EPROTO, "the list goes on, and the answer does not say where");
 	if (r < 0)
@@ -353,10 +365,10 @@ int s3xml_objects(const char *body, size_t size, struct s3xml_objects *ret, stru
 
 static int on_uploads(void *ctx, const char *path, const char *text)
 {
-	const struct reading *r = ctx;
+	struct reading *r = ctx;
 	struct s3xml_uploads *p = r->page;
 	struct s3xml_upload *u = &p->items[p->count];
-	const char *name = below(path, "ListMultipartUploadsResult");
+	const char *name = below(r, path, "ListMultipartUploadsResult");
 
 	if (strcmp(name, "Upload/Key") == 0)
 		return read_key(r, text, u->key);
@@ -389,6 +401,8 @@ int s3xml_uploads(const char *body, size_t size, struct s3xml_uploads *ret, stru
 		r = err_set(e, -ENOMEM, "no memory for a list of uploads");
 	if (r == 0)
 		r = s3xml_walk(body, size, on_uploads, &reading, e);
+	if (r == 0)
+		r = insist(&reading, e);
 	if (r == 0 && p.truncated && !p.key_marker[0])
 		r = err_set(e, -EPROTO, "the list goes on, and the answer does not say where");
 	if (r < 0)
@@ -400,10 +414,10 @@ int s3xml_uploads(const char *body, size_t size, struct s3xml_uploads *ret, stru
 
 static int on_parts(void *ctx, const char *path, const char *text)
 {
-	const struct reading *r = ctx;
+	struct reading *r = ctx;
 	struct s3xml_parts *p = r->page;
 	struct s3xml_part *part = &p->items[p->count];
-	const char *name = below(path, "ListPartsResult");
+	const char *name = below(r, path, "ListPartsResult");
 	uint64_t number;
 
 	if (strcmp(name, "Part/PartNumber") == 0 || strcmp(name, "NextPartNumberMarker") == 0) {
@@ -444,6 +458,8 @@ int s3xml_parts(const char *body, size_t size, struct s3xml_parts *ret, struct e
 		r = err_set(e, -ENOMEM, "no memory for a list of parts");
 	if (r == 0)
 		r = s3xml_walk(body, size, on_parts, &reading, e);
+	if (r == 0)
+		r = insist(&reading, e);
 	if (r == 0 && p.truncated && !p.marker)
 		r = err_set(e, -EPROTO, "the list goes on, and the answer does not say where");
 	if (r < 0)

@@ -95,6 +95,8 @@ static void test_hostile(void **state)
 		{"white space", " \n"},
 		{"not XML", "{\"a\": 1}"},
 		{"HTML", "<html><body><br></body></html>"},
+		{"HTML that is XML, too", "<html><body><br/></body></html>"},
+		{"a list of something else", "<ListPartsResult></ListPartsResult>"},
 		{"cut off", "<ListBucketResult><Contents><Key>a</Key>"},
 		{"two documents", LIST("") LIST("")},
 		{"entities of its own", BILLION LIST(KEY("&b;"))},

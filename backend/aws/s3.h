@@ -11,10 +11,11 @@
  * one ETag, and checked against the size and, where S3 tells it, the CRC32.
  *
  * Threads: any; calls block; aws_cancel() ends them.  Errors: as call.h;
- * -EAGAIN passes, -EACCES and -ENOENT name bucket, key and the right that is
- * missing, -ESTALE: the object changed while it was read, -ENOSPC: no room for
- * it on this disk, -EIO: it comes damaged time and again, -EPROTO: what S3
- * answers makes no sense.
+ * -EAGAIN passes, also once there are other credentials than those that have
+ * expired; -EACCES and -ENOENT name bucket, key and the right that is missing,
+ * -ESTALE: the object changed while it was read, -ENOSPC: no room for it on
+ * this disk, -EIO: it comes damaged time and again, -EPROTO: what S3 answers
+ * makes no sense.
  */
 
 #include <stdbool.h>

@@ -293,8 +293,12 @@ int s3_explain(const struct s3 *s, enum s3_op op, const char *key, int r,
 {
 	struct err own = e ? *e : (struct err)ERR_INIT;
 
-	if (r == -ECANCELED || a->status == 0)
+	if (a->status == 0) /* without credentials nobody was asked, or denied anything */
+		return r == -EACCES || r == -ENOKEY ? -EAGAIN : r;
+	if (r == -ECANCELED)
 		return r;
+	if (a->error.class == ERRMAP_EXPIRED || a->error.class == ERRMAP_SKEWED)
+		r = -EAGAIN;
 	if (a->error.class == ERRMAP_REDIRECT)
 		return err_set(
 			e, a->status == 307 ? -EAGAIN : -EINVAL,

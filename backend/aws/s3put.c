@@ -65,8 +65,10 @@ int s3_is_there(struct s3 *s, const struct s3_source *from, bool *ret, struct er
 	int r = s3_look(s, from->key, true, &o, crc, e);
 
 	*ret = false;
-	if (r == -ENOENT || r == -EACCES)
-		return 0; /* who may write need not be one who may read */
+	/* Who may write need not be one who may read; and a 400 to HEAD has no
+	 * words: the put that follows will hear some. */
+	if (r == -ENOENT || r == -EACCES || r == -EINVAL)
+		return 0;
 	if (r < 0 || o.size != from->size)
 		return r;
 	return s3sum_is_file(from->fd, from->size, s3_part_size(s, from->size), o.etag, crc, ret,

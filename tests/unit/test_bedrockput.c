@@ -224,6 +224,44 @@ static void test_refused_by_s3(void **state)
 	}
 }
 
+#define EXPIRED "<Error><Code>ExpiredToken</Code><Message>Old.</Message></Error>"
+
+/* That is nothing to be mended in the job: it goes up when there are others. */
+static void test_credentials_expire(void **state)
+{
+	static const struct {
+		const char *why, *method;
+		struct awsserver_reply reply;
+	} rows[] = {
+		{"while it is looked for", "HEAD", {.status = 400}},
+		{"while it is looked for, in the right region",
+		 "HEAD",
+		 {.status = 400, .headers = "x-amz-bucket-region: us-east-1\r\n"}},
+		{"while it is put", "PUT", {.status = 400, .body = EXPIRED}},
+		{"the secret is another now",
+		 "PUT",
+		 {.status = 403, .body = "<Error><Code>SignatureDoesNotMatch</Code></Error>"}},
+		{"the clock is off",
+		 "PUT",
+		 {.status = 403, .body = "<Error><Code>RequestTimeTooSkewed</Code></Error>"}},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct fixture f;
+		struct err e;
+		int r;
+
+		begin(&f, state, PLAIN);
+		bedrockkit_rule(&f.k, rows[i].method, "input.jsonl", 0, rows[i].reply);
+		bedrockkit_rule(&f.k, "PUT", "input.jsonl", 0,
+				(struct awsserver_reply){.status = 400, .body = EXPIRED});
+		r = put(&f, &e);
+		if (r != -EAGAIN || !e.text[0])
+			fail_msg("%s: %d %s", rows[i].why, r, e.text);
+		bedrockkit_close(&f.k);
+	}
+}
+
 /* A file of media that is refused is told, and the input is not put. */
 static void test_media_refused(void **state)
 {
@@ -324,9 +362,18 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	   T(test_media),	  T(test_many_files),	   T(test_refusals),
-		T(test_too_large), T(test_refused_by_s3), T(test_media_refused),   T(test_no_input),
-		T(test_encrypted), T(test_purge),	  T(test_purge_elsewhere),
+		T(test_plain),
+		T(test_media),
+		T(test_many_files),
+		T(test_refusals),
+		T(test_too_large),
+		T(test_refused_by_s3),
+		T(test_credentials_expire),
+		T(test_media_refused),
+		T(test_no_input),
+		T(test_encrypted),
+		T(test_purge),
+		T(test_purge_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
  */
 
 #define CREATE_EVERY_NS NS_PER_S
+#define REGION_MAX	64
 
 int control_open(struct aws *a, const char *region, struct control **ret, struct err *e)
 {
@@ -100,7 +101,7 @@ int control_ask(struct control *c, const struct control_question *q, struct aws_
 /* "/model-invocation-job/arn%3Aaws..." and the ARN's region. */
 struct job_path {
 	struct buf path;
-	char region[64];
+	char region[REGION_MAX];
 };
 
 static void job_path_release(struct job_path *p)
@@ -108,12 +109,17 @@ static void job_path_release(struct job_path *p)
 	buf_release(&p->path);
 }
 
+static bool is_job_arn(const char *arn, struct naming_arn *parts)
+{
+	return strlen(arn) <= CONTROL_ARN_MAX && naming_arn_parse(arn, parts) == 0 &&
+	       parts->region_size > 0 && parts->region_size < REGION_MAX;
+}
+
 static int job_path_of(const char *arn, const char *tail, struct job_path *ret, struct err *e)
 {
 	struct naming_arn parts;
 
-	if (strlen(arn) > CONTROL_ARN_MAX || naming_arn_parse(arn, &parts) < 0 ||
-	    parts.region_size == 0 || parts.region_size >= sizeof(ret->region))
+	if (!is_job_arn(arn, &parts))
 		return err_set(e, -EINVAL, "\"%.100s\" is not the ARN of a job", arn);
 	memcpy(ret->region, parts.region, parts.region_size);
 	ret->region[parts.region_size] = '\0';
@@ -173,11 +179,15 @@ static int create_once(struct control *c, const struct buf *body, char **ret_arn
 		.body_size = body->size,
 		.once = true,
 	};
+	struct naming_arn parts;
 	struct jsonspan root;
 	int r = control_ask(c, &q, &answer, &root, e);
 
 	if (r == 0) {
 		r = controljson_name(jsonspan_get(root, "jobArn"), CONTROL_ARN_MAX, ret_arn);
+		/* Without a name to ask by, it is as if the answer were lost. */
+		if (r == 0 && *ret_arn && !is_job_arn(*ret_arn, &parts))
+			str_freep(ret_arn);
 		if (r == 0 && !*ret_arn)
 			r = err_set(e, -EAGAIN, "the answer to the create call names no job");
 		answer.maybe_done = r < 0;
@@ -240,7 +250,13 @@ int control_get(struct control *c, const char *arn, struct control_job *ret, str
 	r = controljson_job(root, ret);
 	if (r == -EINVAL)
 		return err_set(e, -EAGAIN, "the answer about %s names no job", arn);
-	return r < 0 ? err_set(e, r, "no memory for %s", arn) : 0;
+	if (r < 0)
+		return err_set(e, r, "no memory for %s", arn);
+	if (strcmp(ret->arn, arn) == 0)
+		return 0;
+	r = err_set(e, -EAGAIN, "asked about %s, the service speaks of %s", arn, ret->arn);
+	control_job_release(ret);
+	return r;
 }
 
 static bool has_ended(struct control *c, const char *arn)

@@ -75,7 +75,8 @@ struct control_job {
 
 void control_job_release(struct control_job *j);
 
-/* The region is that of the ARN.  -ENOENT: unknown there. */
+/* The region is that of the ARN.  -ENOENT: unknown there; -EAGAIN also: the
+ * answer is about another one. */
 MUST_CHECK int control_get(struct control *c, const char *arn, struct control_job *ret,
 			   struct err *e);
 

@@ -98,6 +98,7 @@ static void test_answers_that_make_no_sense(void **state)
 		{"an array", "[]"},
 		{"no job", "{}"},
 		{"a name with spaces", "{\"jobArn\":\"a b\"}"},
+		{"another job", "{\"jobArn\":\"" BEDROCKKIT_ARN "ab12cd34ef57\"}"},
 	};
 
 	(void)state;
@@ -186,6 +187,11 @@ static const struct {
 	 1},
 	{"the answer is no JSON", {.body = "ok"}, -EAGAIN, true, 1},
 	{"the answer names no job", {.body = "{}"}, -EAGAIN, true, 1},
+	{"the answer names what nothing can be asked about",
+	 {.body = "{\"jobArn\":\"ab12cd34ef56\"}"},
+	 -EAGAIN,
+	 true,
+	 1},
 };
 
 static void test_create_failures(void **state)

@@ -262,7 +262,7 @@ static int set_question(struct options *o, char **places, int count, struct err 
 			       "name the source to ask about, as in batchfs %s bedrock:BUCKET -o "
 			       "role=ARN",
 			       o->check ? "--check" : "--print-iam");
-	return 0;
+	return o->model ? kv_set(&o->bedrock, "model", o->model) : 0;
 }
 
 static int set_places(struct options *o, char **places, int count, struct err *e)

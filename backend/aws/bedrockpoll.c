@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backend/aws/bedrock_private.h"
+#include "backend/aws/cures.h"
 #include "fs/base/log.h"
 
 #define OVERLAP_NS	 (300 * NS_PER_S) /* lists may lag behind */
@@ -242,13 +243,13 @@ static bool is_gone(struct sweep *w, const char *remote)
 	return gone;
 }
 
-/* A job whose answer does not come keeps what is known of it. */
-static int get(struct sweep *w, size_t i)
+/* A job whose answer does not come keeps what is known of it.  That one may
+ * not ask is left to the caller to tell. */
+static int get(struct sweep *w, size_t i, struct err *why)
 {
 	CLEANUP(control_job_release) struct control_job j = {.arn = NULL};
 	struct part_status *to = &w->results[i];
-	struct err why = ERR_INIT;
-	int r = control_get(w->b->control, w->remotes[i], &j, &why);
+	int r = control_get(w->b->control, w->remotes[i], &j, why);
 	size_t asked;
 
 	if (r == 0) {
@@ -260,19 +261,30 @@ static int get(struct sweep *w, size_t i)
 		to->state = JOB_FAILED;
 		snprintf(to->raw, sizeof(to->raw), "gone");
 		snprintf(to->message, sizeof(to->message),
-			 "the service does not know this job any more: %.600s", why.text);
+			 "the service does not know this job any more: %.600s", why->text);
 	} else if (r == -ENOENT) {
-		log_debug("bedrock", "%s", why.text);
-	} else if (r != -ECANCELED) {
-		log_warning("bedrock", "%s", why.text);
+		log_debug("bedrock", "%s", why->text);
+	} else if (r != -ECANCELED && r != -EACCES) {
+		log_warning("bedrock", "%s", why->text);
 	}
 	return r;
+}
+
+/* Nothing may be asked, so that nothing is known any more: with the cure. */
+static int not_allowed(const struct bedrock *b, const struct err *why, struct err *e)
+{
+	CLEANUP(buf_release) struct buf text = BUF_INIT(16 * 1024);
+	const struct cures_context c = {.region = b->region, .bucket = b->bucket};
+
+	cures_add(&text, NULL, why->text, &c);
+	return err_set(e, -EACCES, "%s", text.size ? text.data : why->text);
 }
 
 static int get_missing(struct sweep *w, struct err *e)
 {
 	struct bedrock *b = w->b;
-	size_t begin = w->count ? b->get_next % w->count : 0, asked = 0, same;
+	size_t begin = w->count ? b->get_next % w->count : 0, asked = 0, denied = 0, same;
+	struct err why = ERR_INIT;
 
 	for (size_t n = 0; n < w->count && asked < GETS_MAX; n++) {
 		size_t i = (begin + n) % w->count;
@@ -280,14 +292,19 @@ static int get_missing(struct sweep *w, struct err *e)
 
 		if (!is_missing(w, i, &same) || same != i)
 			continue;
-		r = get(w, i);
+		r = get(w, i, &why);
 		if (r == -ECANCELED)
 			return err_set(e, r, "the mount is ending");
 		b->get_next = i + 1;
 		asked++;
+		denied += r == -EACCES;
 		if (r == -EAGAIN)
 			break; /* throttled, or out of reach: no more of it now */
 	}
+	if (b->list_is_denied && denied > 0 && denied == asked)
+		return not_allowed(b, &why, e);
+	if (denied > 0)
+		log_warning("bedrock", "%s", why.text);
 	return 0;
 }
 

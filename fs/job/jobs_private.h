@@ -39,7 +39,8 @@ struct jobs {
 	struct seen seen;
 	bool adopted_too_many;
 	int64_t poll_due_ns, poll_step_ns;
-	int64_t polled_ns; /* monotonic: the last poll ended */
+	int64_t polled_ns;     /* monotonic: the last poll ended */
+	unsigned polls_failed; /* in a row; the poller's own */
 	atomic_bool stopping;
 	_Atomic int64_t names_ns;
 };

@@ -22,6 +22,8 @@
 #define READER_PAUSE_NS (5 * NS_PER_S) /* between two polls that readers hurried */
 #define WAITING_FACTOR	3	       /* slower, while nothing but waiting goes on */
 #define POLL_IDLE_NS	(300 * NS_PER_S)
+#define FAILED_TELL	2 /* polls in a row that fail, before jobs tell */
+#define FAILED_WORDS	"cannot be asked about: "
 #define JITTER_FROM_NS	(NS_PER_S) /* steps from here on are not kept to the letter */
 
 /* The longest step, and the first one. */
@@ -364,6 +366,26 @@ static void round_release(struct round *r)
 	free(r->before);
 }
 
+/* Answers that say why there are none.  The first words stand, as a request's
+ * number in later ones would make them news each time. */
+static void tell_failure(struct jobs *en, struct round *r, int failed, const struct err *e)
+{
+	unsigned n = ++en->polls_failed;
+
+	if ((n & (n - 1)) == 0) /* the 1st, 2nd, 4th, ... */
+		log_warning("track", "%s", e->text);
+	if (n < FAILED_TELL && failed != -EACCES)
+		return;
+	for (size_t i = 0; i < r->count; i++) {
+		struct part_status *s = &r->answers[i];
+
+		if (strncmp(s->message, FAILED_WORDS, strlen(FAILED_WORDS)) == 0)
+			continue;
+		snprintf(s->message, sizeof(s->message), FAILED_WORDS "%s", e->text);
+		deliver(r->jobs[i], r->remotes[i], s, false);
+	}
+}
+
 void track_poll(void *jobs)
 {
 	struct jobs *en = jobs;
@@ -382,8 +404,10 @@ void track_poll(void *jobs)
 	if (r.count > 0 || adoption)
 		failed = b->ops->poll(b, (const char *const *)r.remotes, r.answers, r.count,
 				      adoption ? adopt_found : NULL, adoption, &e);
-	if (failed < 0)
-		log_warning("track", "%s", e.text);
+	if (failed < 0 && failed != -ECANCELED)
+		tell_failure(en, &r, failed, &e);
+	else
+		en->polls_failed = 0;
 	for (size_t i = 0; i < r.count && failed == 0; i++) {
 		news = news || r.answers[i].state != r.before[i];
 		deliver(r.jobs[i], r.remotes[i], &r.answers[i], step >= pace_max(en));

@@ -347,6 +347,31 @@ static void test_get_fails(void **state)
 	bedrockkit_close(&k);
 }
 
+/* Dead keys: that nobody may be asked about is a failure of the poll, with its cure. */
+static void test_nothing_is_allowed(void **state)
+{
+	struct part_status result = {.state = JOB_SUBMITTED, .raw = "x"};
+	const char *remote = remote_of(0);
+	struct awsserver_reply expired = {
+		.status = 403,
+		.headers = TYPE("ExpiredTokenException"),
+		.body = "{\"message\":\"The security token included in the request is expired\"}",
+	};
+	struct err e = ERR_INIT;
+	struct bedrockkit k;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	bedrockkit_rule(&k, "GET", LIST, 0, expired);
+	bedrockkit_rule(&k, "GET", GET, 0, expired);
+	add(&k, 0, "InProgress", 0);
+	assert_int_equal(k.b->ops->poll(k.b, &remote, &result, 1, NULL, NULL, &e), -EACCES);
+	assert_non_null(strstr(e.text, "is expired"));
+	assert_non_null(strstr(e.text, "credentials"));
+	assert_string_equal(result.raw, "x");
+	bedrockkit_close(&k);
+}
+
 static void test_cancelled(void **state)
 {
 	struct part_status result = {.state = JOB_SUBMITTED};
@@ -446,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_list_not_allowed),
 		cmocka_unit_test(test_list_fails),
 		cmocka_unit_test(test_get_fails),
+		cmocka_unit_test(test_nothing_is_allowed),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_describe),
 		cmocka_unit_test(test_models),

@@ -221,6 +221,25 @@ static void test_trouble_in_every_call(void **state)
 	assert_int_equal(fakebackend_part_count(k->provider), 1);
 }
 
+static void test_polls_that_fail_are_told(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	j = jobskit_submit(k, "unasked");
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	atomic_store(&k->provider->poll_again, 1000);
+	jobskit_wait_error(k, j, "cannot be asked about: poll: the provider is busy");
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	atomic_store(&k->provider->poll_again, 0);
+	atomic_store(&k->provider->end, JOB_COMPLETED);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	v = job_view(j);
+	assert_string_equal(v->error, "");
+}
+
 /* --- stop --- */
 
 static void test_stop_while_it_runs(void **state)
@@ -444,6 +463,7 @@ int main(void)
 		TEST(test_a_submit_left_on_a_draft_that_is_not_ready),
 		TEST(test_trouble_is_told_and_gone),
 		TEST(test_trouble_in_every_call),
+		TEST(test_polls_that_fail_are_told),
 		TEST(test_stop_while_it_runs),
 		TEST(test_stop_before_a_create),
 		TEST(test_stop_of_a_part_whose_create_was_lost),

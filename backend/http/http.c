@@ -264,6 +264,8 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 static CURLcode set_habits(CURL *easy)
 {
 	SET(easy, CURLOPT_NOSIGNAL, 1L);
+	/* Who gives up does not wait for a resolver that does not answer. */
+	SET(easy, CURLOPT_QUICK_EXIT, 1L);
 	SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	SET(easy, CURLOPT_USERAGENT, "batchfs/" BATCHFS_VERSION);

@@ -137,7 +137,8 @@ struct backend_ops {
 			       struct part_status *results, size_t count, backend_found *found,
 			       void *ctx, struct err *e);
 
-	/* Asks it to end early; ended parts and unknown ones answer 0. */
+	/* Asks it to end early; ended parts answer 0, and so do those that certainly
+	 * are not there.  -EAGAIN: also one that may just not be known yet. */
 	MUST_CHECK int (*stop)(struct backend *b, const char *remote, struct err *e);
 
 	/* The result files of an ended part, local and immutable until forget.

@@ -80,14 +80,13 @@ static int bedrock_check_model(struct backend *b, const char *model, struct err 
 	return naming_check_model(model, e);
 }
 
+/* One that was just made may be unknown for a while; that it is gone for good
+ * is for the poll to find out. */
 static int bedrock_stop(struct backend *b, const char *remote, struct err *e)
 {
-	struct err why = ERR_INIT;
-	int r = control_stop(bedrock_of(b)->control, remote, &why);
+	int r = control_stop(bedrock_of(b)->control, remote, e);
 
-	if (r == 0 || r == -ENOENT)
-		return 0;
-	return err_set(e, r, "%s", why.text);
+	return r == -ENOENT ? -EAGAIN : r;
 }
 
 static int bedrock_forget(struct backend *b, const char *remote, struct err *e)

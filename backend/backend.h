@@ -142,7 +142,8 @@ struct backend_ops {
 	MUST_CHECK int (*stop)(struct backend *b, const char *remote, struct err *e);
 
 	/* The result files of an ended part, local and immutable until forget.
-	 * dir is the caller's, empty or not there yet, for what is downloaded. */
+	 * dir is the caller's, empty or not there yet, for what is downloaded.
+	 * -ENOENT: the part, or the place of its results, is not there any more. */
 	MUST_CHECK int (*fetch)(struct backend *b, const char *remote, const char *dir,
 				struct backend_files *ret, struct err *e);
 

@@ -185,6 +185,23 @@ static int describe_end(const struct job *j, enum job_state end, const struct re
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* Whether it is waited for what the provider does not have (any more) is for the
+ * user to say: it may be paid for, and a wrong account looks the same. */
+static int fetch_or_give_up(struct job *j, struct store_part *p, struct paths *to, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int r = fetch_part(j, p, to, &why);
+
+	if (r == -ENOENT && job_wishes(j).stop && !elsewhere_is_away(j)) {
+		job_log(j, "results of attempt %u are given up: %s", p->attempt, why.text);
+		return 0;
+	}
+	if (r == -ENOENT && !elsewhere_is_away(j))
+		return err_set(e, r, "%.800s; `echo stop > ctl` ends the job without them",
+			       why.text);
+	return r < 0 ? err_set(e, r, "%s", why.text) : 0;
+}
+
 static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, struct err *e)
 {
 	bool fresh = j->results && j->row.ended_ns == 0 && last_attempt == j->row.attempt;
@@ -195,7 +212,7 @@ static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, 
 		if (j->parts[i].remote && j->parts[i].phase != PART_PURGED &&
 		    j->parts[i].attempt <= last_attempt &&
 		    (!fresh || j->parts[i].attempt == last_attempt))
-			r = fetch_part(j, &j->parts[i], ret, e);
+			r = fetch_or_give_up(j, &j->parts[i], ret, e);
 	return r;
 }
 

@@ -78,7 +78,8 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 		if (s == JOB_SETTLING)
 			set |= 1u << COMMAND_STOP;
 	}
-	if (p == PHASE_STAGING || (p == PHASE_RUNNING && s != JOB_STOPPING))
+	if (p == PHASE_STAGING || (p == PHASE_RUNNING && s != JOB_STOPPING) ||
+	    p == PHASE_COLLECTING)
 		set |= 1u << COMMAND_STOP;
 	if (p == PHASE_ENDED && has_failures)
 		set |= 1u << COMMAND_RETRY;

@@ -363,6 +363,8 @@ static int op_fetch(struct backend *b, const char *remote, const char *dir,
 		return err_errno(e, -EIO, "fetch: %s is not empty", dir);
 	if (spend(&f->fetch_again))
 		return again("fetch", e);
+	if (atomic_load(&f->fetch_error))
+		return err_errno(e, atomic_load(&f->fetch_error), "fetch");
 	if (asprintf(&ret->paths[0], "%s/%s.jsonl", f->dir, remote) < 0)
 		return -ENOMEM;
 	ret->count = 1;

@@ -450,6 +450,41 @@ static void test_a_retry_wanted_of_lost_results(void **state)
 	assert_int_equal(fakebackend_part_count(k->provider), 2);
 }
 
+/* For ever in Fetching it could not even be removed. */
+static void test_results_that_the_provider_lost(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->fetch_error, -ENOENT);
+	j = jobskit_submit(k, "gone");
+	jobskit_wait_error(k, j, "`echo stop > ctl`");
+	jobskit_wait(k, j, JOB_FETCHING);
+	assert_int_equal(jobskit_remove(k, j), -EBUSY);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_FAILED);
+	assert_int_equal(counts_of(j).total, 3);
+	assert_int_equal(counts_of(j).good, 0);
+	atomic_store(&k->provider->fetch_error, 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
+/* What passes is waited for, stop or no stop. */
+static void test_a_stop_does_not_give_up_results(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->fetch_again, 1000);
+	j = jobskit_submit(k, "late");
+	jobskit_wait(k, j, JOB_FETCHING);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait_error(k, j, "fetch: the provider is busy");
+	atomic_store(&k->provider->fetch_again, 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, jobskit_setup, jobskit_teardown)
 
 int main(void)
@@ -473,6 +508,8 @@ int main(void)
 		TEST(test_a_retry_goes_on_after_a_restart),
 		TEST(test_lost_results_are_made_again),
 		TEST(test_a_retry_wanted_of_lost_results),
+		TEST(test_results_that_the_provider_lost),
+		TEST(test_a_stop_does_not_give_up_results),
 	};
 
 	return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);

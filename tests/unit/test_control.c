@@ -299,9 +299,8 @@ static void test_stop_unknown(void **state)
 	assert_true(e.text[0]);
 	/* It may have been made a moment ago, and then it runs, and costs. */
 	assert_int_equal(k.b->ops->stop(k.b, ARN, &e), -EAGAIN);
-	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "ab12cd34ef56",
-						       .name = "n",
-						       .status = "InProgress"});
+	bedrockkit_add_job(&k, (struct bedrockkit_job){
+				       .id = "ab12cd34ef56", .name = "n", .status = "InProgress"});
 	assert_int_equal(k.b->ops->stop(k.b, ARN, &e), 0);
 	bedrockkit_close(&k);
 }

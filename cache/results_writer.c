@@ -8,6 +8,7 @@
 #include "cache/dirs.h"
 #include "cache/results.h"
 #include "cache/results_format.h"
+#include "fs/base/fdio.h"
 
 /*
  * The writer.  Records stream into seven files through buffers of a fixed
@@ -47,24 +48,9 @@ struct results_writer {
 
 /* --- sinks --- */
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int sink_flush(struct sink *s)
 {
-	int r = write_all(s->fd, s->buffer, s->held);
+	int r = fdio_write(s->fd, s->buffer, s->held);
 
 	s->held = 0;
 	return r;
@@ -80,7 +66,7 @@ static int sink_add(struct sink *s, const void *bytes, size_t size)
 		if (r < 0)
 			return r;
 		if (size >= BUFFER_SIZE)
-			return write_all(s->fd, bytes, size);
+			return fdio_write(s->fd, bytes, size);
 	}
 	if (size)
 		memcpy(s->buffer + s->held, bytes, size);

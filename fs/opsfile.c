@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/fdio.h"
 #include "fs/ctl.h"
 #include "fs/file.h"
 #include "fs/ops.h"
@@ -289,23 +290,6 @@ static void write_ctl(fuse_req_t req, struct file *f, const char *bytes, size_t 
 	commanded(c, 0, NULL);
 }
 
-/* To a file without a name: its bytes mean nothing to the job. */
-static int write_unnamed(const struct file *f, const char *bytes, size_t size, off_t offset)
-{
-	while (size > 0) {
-		ssize_t n = pwrite(file_fd(f), bytes, size, offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-		offset += n;
-	}
-	return 0;
-}
-
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
@@ -315,7 +299,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	(void)ino;
 	if (f->class == CLASS_USER) {
 		r = f->draft ? draft_write(f->draft, bytes, size, (uint64_t)offset, fi->writepage)
-			     : write_unnamed(f, bytes, size, offset);
+			     : fdio_pwrite(file_fd(f), bytes, size,
+					   (uint64_t)offset); /* a file without a name */
 		if (r < 0)
 			ops_reply(req, r);
 		else

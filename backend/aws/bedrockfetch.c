@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "backend/aws/bedrock_private.h"
+#include "fs/base/fdio.h"
 #include "fs/base/jsonscan.h"
 #include "fs/base/jsonspan.h"
 #include "fs/base/log.h"
@@ -158,6 +159,8 @@ static int list_results(struct bedrock *b, struct s3 *s, const char *folder,
 
 static int copy_all(int to, int from, char *chunk, char *ret_last)
 {
+	int r;
+
 	for (;;) {
 		ssize_t n = read(from, chunk, COPY_CHUNK);
 
@@ -165,15 +168,12 @@ static int copy_all(int to, int from, char *chunk, char *ret_last)
 			return -errno;
 		if (n == 0)
 			return 0;
-		for (ssize_t done = 0; done < n;) {
-			ssize_t w = write(to, chunk + done, (size_t)(n - done));
-
-			if (w < 0 && errno != EINTR)
-				return -errno;
-			done += w > 0 ? w : 0;
-		}
-		if (n > 0)
-			*ret_last = chunk[n - 1];
+		if (n < 0)
+			continue;
+		r = fdio_write(to, chunk, (size_t)n);
+		if (r < 0)
+			return r;
+		*ret_last = chunk[n - 1];
 	}
 }
 

@@ -9,6 +9,7 @@
 
 #include "backend/aws/creds_private.h"
 #include "fs/base/buf.h"
+#include "fs/base/fdio.h"
 #include "fs/base/utf8.h"
 
 /*
@@ -125,20 +126,12 @@ static void process_release(struct process *p)
 	buf_release(&p->err);
 }
 
-/* Above 2, so that no end is one of the streams it is to become. */
 static int make_pipe(int fds[2])
 {
-	int low[2];
+	int r = fdio_pipe(fds);
 
-	if (pipe2(low, O_CLOEXEC) < 0)
-		return -errno;
-	for (int i = 0; i < 2; i++) {
-		fds[i] = low[i] > 2 ? low[i] : fcntl(low[i], F_DUPFD_CLOEXEC, 3);
-		if (fds[i] != low[i])
-			close(low[i]);
-	}
-	if (fds[0] < 0 || fds[1] < 0)
-		return -EMFILE;
+	if (r < 0)
+		return r;
 	return fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 

@@ -8,6 +8,7 @@
 #include "backend/aws/endpoint.h"
 #include "backend/aws/sigv4.h"
 #include "fs/base/buf.h"
+#include "fs/base/fdio.h"
 #include "fs/base/log.h"
 
 /*
@@ -191,21 +192,6 @@ static void make_cache(const struct token *t, struct buf *out)
 	buf_add_char(out, '}');
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Another file that takes its place: readers see the old one or the new one.
  * mkostemp() makes it with mode 0600. */
 static int replace_file(const char *path, const struct buf *text)
@@ -221,7 +207,7 @@ static int replace_file(const char *path, const struct buf *text)
 	fd = mkostemp(scratch, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, text->data, text->size);
+	r = fdio_write(fd, text->data, text->size);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && rename(scratch, path) < 0)

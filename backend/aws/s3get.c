@@ -5,6 +5,7 @@
 #include "backend/aws/s3.h"
 #include "backend/aws/s3call.h"
 #include "backend/aws/s3sum.h"
+#include "fs/base/fdio.h"
 
 /*
  * Downloads.  A HEAD says how large the object is and which (its ETag); then
@@ -83,22 +84,6 @@ static int next_range(void *ctx, struct aws_request *ret, void **ret_tag, struct
 	return ask_for(f, idle, ret, ret_tag);
 }
 
-static int write_all(int fd, const char *bytes, size_t size, uint64_t at)
-{
-	while (size > 0) {
-		ssize_t n = pwrite(fd, bytes, size, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-		at += (uint64_t)n;
-	}
-	return 0;
-}
-
 /* Is the answer the range, and all of it?  A server that knows no ranges sends
  * the whole object, which will do if that is one range. */
 static bool is_range(const struct fetch *f, const struct slot *slot, const struct aws_answer *a)
@@ -135,7 +120,7 @@ static int have_range(void *ctx, void *tag, int r, const struct aws_answer *a, s
 	slot->tries = 0;
 	if (f->crcs)
 		f->crcs[slot->index] = s3sum_crc32(a->body, a->body_size);
-	r = write_all(f->fd, a->body, a->body_size, slot->index * f->s->part_size);
+	r = fdio_pwrite(f->fd, a->body, a->body_size, slot->index * f->s->part_size);
 	return r < 0 ? err_errno(e, r, "cannot write what comes of s3://%s/%s", f->s->bucket,
 				 f->key)
 		     : 0;

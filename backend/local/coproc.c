@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/fdio.h"
 
 /*
  * Between fork and exec the child of a threaded program may do little: what
@@ -45,20 +46,6 @@ void coproc_release(struct coproc *c)
 	buf_release(&c->input);
 	buf_release(&c->output);
 	buf_release(&c->errors);
-}
-
-static int pipe_above_standard(int fds[2])
-{
-	int low[2];
-
-	if (pipe2(low, O_CLOEXEC) < 0)
-		return -errno;
-	for (int i = 0; i < 2; i++) {
-		fds[i] = low[i] > 2 ? low[i] : fcntl(low[i], F_DUPFD_CLOEXEC, 3);
-		if (fds[i] != low[i])
-			close(low[i]);
-	}
-	return fds[0] < 0 || fds[1] < 0 ? -EMFILE : 0;
 }
 
 static const char *name_end(const char *pair)
@@ -178,9 +165,9 @@ int coproc_start(struct coproc *c, const struct coproc_options *o, struct err *e
 	char *argv[] = {sh, dash_c, script, NULL};
 
 	make_environment(o->env, env);
-	r = pipe_above_standard(in);
-	r = r < 0 ? r : pipe_above_standard(out);
-	r = r < 0 ? r : pipe_above_standard(err);
+	r = fdio_pipe(in);
+	r = r < 0 ? r : fdio_pipe(out);
+	r = r < 0 ? r : fdio_pipe(err);
 	if (r == 0) {
 		union {
 			const char *const *from;

@@ -1,5 +1,6 @@
 #include "backend/local/rundir.h"
 
+#include "fs/base/fdio.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -52,21 +53,6 @@ static void json_freep(struct json_object **o)
 	*o = NULL;
 }
 
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 /* Under another name first: the file is whole or it is not there. */
 static int write_file(const char *dir, const char *name, const char *text, struct err *e)
 {
@@ -79,7 +65,7 @@ static int write_file(const char *dir, const char *name, const char *text, struc
 	if (r == 0) {
 		fd = openat(at, scratch, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 			    0600);
-		r = fd < 0 ? -errno : write_all(fd, text, strlen(text));
+		r = fd < 0 ? -errno : fdio_write(fd, text, strlen(text));
 	}
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/fdio.h"
 #include "fs/base/log.h"
 #include "fs/job/draft_private.h"
 
@@ -211,22 +212,6 @@ static enum draft_role role_now(struct draft_handle *h, int *ret_may)
 	return role;
 }
 
-static int put_all(int fd, const char *bytes, size_t size, uint64_t offset)
-{
-	while (size > 0) {
-		ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
 static void set_fault(struct draft_file *f, const char *words)
 {
 	free(f->fault);
@@ -310,7 +295,7 @@ int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t
 		refused = r < 0;
 	}
 	if (r == 0) {
-		r = put_all(h->fd, bytes, size, offset);
+		r = fdio_pwrite(h->fd, bytes, size, offset);
 		wrote_locked(f, offset, r);
 		if (role == DRAFT_ROLE_INPUT)
 			ignore_error(!check_of_locked(f, h->draft->scratch_dir));

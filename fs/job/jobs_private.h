@@ -159,10 +159,21 @@ void parts_drop(struct job *j); /* those of the attempt that were never asked fo
  * on without it (0). */
 MUST_CHECK int parts_refuse(struct job *j, struct store_part *p, struct err *e);
 MUST_CHECK int parts_path(const struct job *j, const struct store_part *p, char **ret);
-/* The part as the backend wants it; it borrows path, *config and *media. */
-MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, const char *path,
-			      struct kv *config, char **media, struct backend_part *ret,
+/* The part as the backend wants it, and what that points to. */
+struct partdesc {
+	struct backend_part part; /* borrows the rest, and p's and the job's own */
+	struct kv config;
+	char *path, *media; /* owned */
+};
+
+#define PARTDESC_INIT                                                                              \
+	{                                                                                          \
+		.path = NULL                                                                       \
+	}
+
+MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, struct partdesc *ret,
 			      struct err *e);
+void partdesc_release(struct partdesc *d);
 
 /* launch.c */
 /* Creates what is staged.  1: refused, and the job is a draft again. */

@@ -16,22 +16,17 @@
 /* One create call, or with look_only a look for what earlier ones made. */
 static int ask(struct job *j, struct store_part *p, int64_t asked_ns, bool look_only, struct err *e)
 {
-	CLEANUP(kv_release) struct kv config = KV_INIT;
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *media = NULL;
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
 	struct backend *b = j->jobs->o.backend;
-	struct backend_part part;
-	int r = parts_path(j, p, &path);
+	int r = parts_describe(j, p, &d, e);
 
-	if (r == 0)
-		r = parts_describe(j, p, path, &config, &media, &part, e);
 	if (r == -EINVAL)
 		r = -EIO; /* our own files: not for the provider to refuse */
 	if (r < 0)
 		return r;
-	part.asked_ns = asked_ns;
-	part.look_only = look_only;
-	return b->ops->create(b, &part, &p->remote, e);
+	d.part.asked_ns = asked_ns;
+	d.part.look_only = look_only;
+	return b->ops->create(b, &d.part, &p->remote, e);
 }
 
 /* It is stored that the call leaves now; *ret: when an earlier one did, or 0. */
@@ -74,19 +69,17 @@ static int store_created(struct job *j, struct store_part *p, struct err *e)
 /* The input of a part that will never be is not left lying about. */
 static void take_back(struct job *j, const struct store_part *p)
 {
-	CLEANUP(kv_release) struct kv config = KV_INIT;
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *media = NULL;
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
 	struct backend *b = j->jobs->o.backend;
-	struct backend_part part;
 	struct err e = ERR_INIT;
-	int r = b->ops->purge ? parts_path(j, p, &path) : -ENOTSUP;
+	int r;
 
+	if (!b->ops->purge)
+		return;
+	r = parts_describe(j, p, &d, &e);
 	if (r == 0)
-		r = parts_describe(j, p, path, &config, &media, &part, &e);
-	if (r == 0)
-		r = b->ops->purge(b, &part, NULL, &e);
-	if (r < 0 && r != -ENOTSUP)
+		r = b->ops->purge(b, &d.part, NULL, &e);
+	if (r < 0)
 		log_warning("launch", "an input that is not needed stays: %s", e.text);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "fs/base/fdio.h"
 #include "fs/base/scratch.h"
 
 /* An entry: the offset, and two flags below it. */
@@ -62,21 +63,11 @@ void lineindex_clear(struct lineindex *x)
 
 static int write_pending(struct lineindex *x)
 {
-	const char *at = (const char *)x->pending;
-	size_t left = x->pending_count * sizeof(x->pending[0]);
-	uint64_t offset = (x->count - x->pending_count) * sizeof(x->pending[0]);
+	int r = fdio_pwrite(x->fd, x->pending, x->pending_count * sizeof(x->pending[0]),
+			    (x->count - x->pending_count) * sizeof(x->pending[0]));
 
-	while (left > 0) {
-		ssize_t n = pwrite(x->fd, at, left, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		offset += (uint64_t)n;
-		left -= (size_t)n;
-	}
+	if (r < 0)
+		return r;
 	x->pending_count = 0;
 	return 0;
 }

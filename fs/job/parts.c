@@ -78,22 +78,30 @@ int parts_path(const struct job *j, const struct store_part *p, char **ret)
 	return asprintf(ret, "%s/parts/a%up%u.jsonl", j->dir, p->attempt, p->seq) < 0 ? -ENOMEM : 0;
 }
 
-int parts_describe(struct job *j, const struct store_part *p, const char *path, struct kv *config,
-		   char **media, struct backend_part *ret, struct err *e)
+void partdesc_release(struct partdesc *d)
 {
-	int r = draft_config(j->draft, config, e);
+	str_freep(&d->path);
+	str_freep(&d->media);
+	kv_release(&d->config);
+}
+
+int parts_describe(struct job *j, const struct store_part *p, struct partdesc *ret, struct err *e)
+{
+	int r = parts_path(j, p, &ret->path);
 
 	if (r == 0)
-		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, media);
-	*ret = (struct backend_part){.token = p->token,
-				     .job_name = p->name ? p->name : j->view->name,
-				     .model = j->row.model,
-				     .config = config,
-				     .input_path = path,
-				     .media_path = *media,
-				     .record_count = p->record_count,
-				     .attempt = p->attempt,
-				     .asked_ns = parts_asked_ns(p)};
+		r = draft_config(j->draft, &ret->config, e);
+	if (r == 0)
+		r = draft_path(j->draft, DRAFT_ROLE_MEDIA, &ret->media);
+	ret->part = (struct backend_part){.token = p->token,
+					  .job_name = p->name ? p->name : j->view->name,
+					  .model = j->row.model,
+					  .config = &ret->config,
+					  .input_path = ret->path,
+					  .media_path = ret->media,
+					  .record_count = p->record_count,
+					  .attempt = p->attempt,
+					  .asked_ns = parts_asked_ns(p)};
 	return r;
 }
 

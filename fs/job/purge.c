@@ -28,20 +28,15 @@ bool purge_is_done(const struct job *j)
 
 static int purge_part(struct job *j, struct store_part *p, struct err *e)
 {
-	CLEANUP(kv_release) struct kv config = KV_INIT;
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *media = NULL;
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
 	struct backend *b = j->jobs->o.backend;
-	struct backend_part part;
 	int phase = p->phase;
-	int r = parts_path(j, p, &path);
+	int r = parts_describe(j, p, &d, e);
 
-	if (r == 0)
-		r = parts_describe(j, p, path, &config, &media, &part, e);
 	if (r == -EINVAL)
 		r = -EIO; /* our own files: not for the provider to refuse */
 	if (r == 0)
-		r = b->ops->purge(b, &part, p->remote, e);
+		r = b->ops->purge(b, &d.part, p->remote, e);
 	if (r < 0 || phase == PART_DROPPED)
 		return r; /* that one was dropped is told for ever */
 	p->phase = PART_PURGED;

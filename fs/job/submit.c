@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/fdio.h"
 #include "fs/base/log.h"
 #include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
@@ -302,10 +303,11 @@ static int sync_dir(const char *dir, const char *leaf, struct err *e)
 /* The input of a retry is what the results before it call retry.jsonl. */
 static int stage_retry(struct job *j, struct store_part *p, const char *path, struct err *e)
 {
-	uint64_t size = 0, done = 0;
+	uint64_t size = 0;
 	const char *bytes;
 	CLEANUP(str_freep) char *tmp = NULL;
 	CLEANUP(fd_closep) int fd = -1;
+	int r;
 
 	if (access(path, F_OK) == 0)
 		return 0; /* made before a crash: it is renamed only when it is whole */
@@ -317,13 +319,9 @@ static int stage_retry(struct job *j, struct store_part *p, const char *path, st
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(e, -errno, "cannot make %s", tmp);
-	while (done < size) {
-		ssize_t n = write(fd, bytes + done, size - done);
-
-		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "cannot write %s", tmp);
-		done += n > 0 ? (uint64_t)n : 0;
-	}
+	r = fdio_write(fd, bytes, size);
+	if (r < 0)
+		return err_errno(e, r, "cannot write %s", tmp);
 	if (fsync(fd) < 0 || rename(tmp, path) < 0)
 		return err_errno(e, -errno, "cannot write %s", path);
 	p->size_bytes = size;
@@ -332,19 +330,17 @@ static int stage_retry(struct job *j, struct store_part *p, const char *path, st
 
 static int stage_one(struct job *j, struct store_part *p, struct err *e)
 {
-	CLEANUP(kv_release) struct kv config = KV_INIT;
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
 	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *media = NULL;
 	struct backend *b = j->jobs->o.backend;
-	struct backend_part part;
 	int r = parts_path(j, p, &path);
 
 	if (r == 0)
 		r = p->attempt == 1 ? stage_input(j, p, path, e) : stage_retry(j, p, path, e);
 	if (r == 0)
-		r = parts_describe(j, p, path, &config, &media, &part, e);
+		r = parts_describe(j, p, &d, e);
 	if (r == 0)
-		r = b->ops->put_input(b, &part, e);
+		r = b->ops->put_input(b, &d.part, e);
 	if (r == 0)
 		p->phase = PART_STAGED;
 	return r;

@@ -1,0 +1,24 @@
+#ifndef FS_BASE_FDIO_H
+#define FS_BASE_FDIO_H
+
+/*
+ * Whole writes: write(2) may write a part, or be interrupted, and a caller who
+ * has all the bytes at hand wants neither.
+ *
+ * Threads: any, for different descriptors.  Errors: 0 or -errno; after one, a
+ * part may have been written.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/macros.h"
+
+MUST_CHECK int fdio_write(int fd, const void *bytes, size_t size);
+MUST_CHECK int fdio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset);
+
+/* A pipe, close-on-exec, of two descriptors above 2: neither is one of the
+ * streams of a child that it is to become. */
+MUST_CHECK int fdio_pipe(int fds[2]);
+
+#endif

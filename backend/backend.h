@@ -99,6 +99,10 @@ struct backend_ops {
 	/* Does poll tell of jobs made elsewhere?  NULL: it does not. */
 	bool (*lists_jobs)(struct backend *b);
 
+	/* Create calls are not to leave more often; 0: as often as wanted.
+	 * NULL: 0. */
+	int64_t (*create_every_ns)(struct backend *b);
+
 	void (*limits)(struct backend *b, const char *model, struct backend_limits *ret);
 
 	/* Would a job with this model be taken?  -EINVAL names the way out. */

@@ -23,6 +23,7 @@
  */
 
 #define LISTING_PAUSE_NS NS_PER_S
+#define CREATE_EVERY_S	 1
 
 static void bedrock_free(struct bedrock *b)
 {
@@ -65,6 +66,12 @@ static void bedrock_cancel(struct backend *b)
 static void bedrock_close(struct backend *b)
 {
 	bedrock_free(bedrock_of(b));
+}
+
+static int64_t bedrock_create_every_ns(struct backend *b)
+{
+	return (int64_t)bedrock_number(bedrock_of(b), NULL, "create_every", CREATE_EVERY_S) *
+	       NS_PER_S;
 }
 
 static bool bedrock_lists_jobs(struct backend *b)
@@ -132,6 +139,7 @@ static const struct backend_ops bedrock_ops = {
 	.close = bedrock_close,
 	.cancel = bedrock_cancel,
 	.lists_jobs = bedrock_lists_jobs,
+	.create_every_ns = bedrock_create_every_ns,
 	.limits = bedrock_limits,
 	.check_model = bedrock_check_model,
 	.check_config = bedrock_check_config,
@@ -186,8 +194,10 @@ static int open_parts(struct bedrock *b, struct err *e)
 	r = aws_open(config, b->clock, &b->aws, e);
 	if (r == 0)
 		r = control_open(b->aws, b->region, &b->control, e);
-	if (r == 0)
+	if (r == 0) {
+		control_set_pace(b->control, bedrock_create_every_ns(&b->backend));
 		r = prices_load(kv_get(&b->options, "prices"), &b->prices, e);
+	}
 	return r;
 }
 

@@ -10,7 +10,7 @@
 #define SUBNETS_MAX	    16
 #define SECURITY_GROUPS_MAX 5
 #define NETWORK_ID_MAX	    32
-#define GRACE_MAX_S	    3600
+#define SECONDS_MAX	    3600
 
 /* --- lists --- */
 
@@ -196,11 +196,11 @@ static int check_count(const char *key, const char *value, struct err *e)
 	return kv_parse_u64(key, value, 1, 1000000000000000, &n, e);
 }
 
-static int check_grace(const char *key, const char *value, struct err *e)
+static int check_seconds(const char *key, const char *value, struct err *e)
 {
 	uint64_t n;
 
-	return kv_parse_u64(key, value, 0, GRACE_MAX_S, &n, e);
+	return kv_parse_u64(key, value, 0, SECONDS_MAX, &n, e);
 }
 
 static const struct option {
@@ -226,7 +226,8 @@ static const struct option {
 	{"max_records_per_job", false, check_count},
 	{"max_bytes_per_job", false, check_count},
 	{"max_jobs", false, check_count},
-	{"create_grace", false, check_grace},
+	{"create_grace", false, check_seconds},
+	{"create_every", false, check_seconds},
 };
 
 static const struct option *find(const char *key)

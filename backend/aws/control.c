@@ -17,8 +17,7 @@
  * service refuses the bare id and does not route a raw '/'.
  */
 
-#define CREATE_EVERY_NS NS_PER_S
-#define REGION_MAX	64
+#define REGION_MAX 64
 
 int control_open(struct aws *a, const char *region, struct control **ret, struct err *e)
 {
@@ -31,10 +30,16 @@ int control_open(struct aws *a, const char *region, struct control **ret, struct
 		return err_set(e, -ENOMEM, "no memory for the control plane");
 	}
 	c->aws = a;
+	c->create_every_ns = NS_PER_S;
 	pthread_mutex_init(&c->mutex, NULL);
 	pthread_cond_init(&c->free, NULL);
 	*ret = c;
 	return 0;
+}
+
+void control_set_pace(struct control *c, int64_t create_every_ns)
+{
+	c->create_every_ns = create_every_ns;
 }
 
 void control_close(struct control *c)
@@ -155,7 +160,7 @@ static void end_turn(struct control *c, bool sent)
 	pthread_mutex_lock(&c->mutex);
 	c->creating = false;
 	if (sent)
-		c->next_ns = clock_mono_ns(aws_clock(c->aws)) + CREATE_EVERY_NS;
+		c->next_ns = clock_mono_ns(aws_clock(c->aws)) + c->create_every_ns;
 	pthread_cond_signal(&c->free);
 	pthread_mutex_unlock(&c->mutex);
 }

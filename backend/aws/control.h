@@ -38,6 +38,9 @@ struct control;
 
 /* region: where jobs are made; kept as a copy. */
 MUST_CHECK int control_open(struct aws *a, const char *region, struct control **ret, struct err *e);
+/* From the end of one create to the next, at least; at first a second.  Before
+ * the first call. */
+void control_set_pace(struct control *c, int64_t create_every_ns);
 void control_close(struct control *c); /* NULL is fine */
 
 /* Strings borrowed; NULL or 0 leaves a field out. */

@@ -20,6 +20,7 @@ struct control {
 	pthread_mutex_t mutex;
 	pthread_cond_t free; /* nobody is creating any more */
 	bool creating;
+	int64_t create_every_ns;
 	int64_t next_ns; /* mono: no create before */
 };
 

@@ -41,6 +41,9 @@ struct jobs {
 	int64_t poll_due_ns, poll_step_ns;
 	int64_t polled_ns;     /* monotonic: the last poll ended */
 	unsigned polls_failed; /* in a row; the poller's own */
+	bool creating;	       /* with a source that wants its creates one by one */
+	int64_t create_due_ns; /* monotonic: no create before */
+	uint64_t turns;	       /* numbers given to those that wait for it */
 	atomic_bool stopping;
 	_Atomic int64_t names_ns;
 };
@@ -82,6 +85,7 @@ struct job {
 	bool orphaned;	  /* removed while it was: who has it erases it */
 	bool poked;	  /* something happened while it was */
 	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
+	uint64_t turn;	  /* its number among those that wait to create, or 0 */
 	bool fetch_asked; /* a `wait` wants its results */
 	struct store_wishes wishes;
 	struct watch *watches; /* parts of the running attempt, or none */
@@ -176,6 +180,8 @@ MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, struct 
 void partdesc_release(struct partdesc *d);
 
 /* launch.c */
+/* Monotonic: when the next create call may leave; INT64_MAX: when one is back. */
+int64_t launch_due_ns(struct jobs *en);
 /* Creates what is staged.  1: refused, and the job is a draft again. */
 MUST_CHECK int launch_parts(struct job *j, struct err *e);
 /* What was not asked for is dropped, all else is found out and stopped. */

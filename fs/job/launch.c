@@ -6,6 +6,10 @@
  * connection, the next call for that part tells the backend of that time, and
  * the backend then looks for the part before it asks again.  What was certainly
  * not created (-EBUSY: no quota, no connection) counts as never asked for.
+ *
+ * A source may want its create calls one by one and not too often.  Then a job
+ * has to have the turn; hundreds may wait for it, and they must not keep the
+ * threads from those that have results to fetch.
  */
 
 #include <errno.h>
@@ -83,6 +87,59 @@ static void take_back(struct job *j, const struct store_part *p)
 		log_warning("launch", "an input that is not needed stays: %s", e.text);
 }
 
+/* --- turns --- */
+
+int64_t launch_due_ns(struct jobs *en)
+{
+	int64_t due;
+
+	pthread_mutex_lock(&en->mutex);
+	due = en->creating ? INT64_MAX : en->create_due_ns;
+	pthread_mutex_unlock(&en->mutex);
+	return due;
+}
+
+static int64_t pace(struct backend *b)
+{
+	return b->ops->create_every_ns ? b->ops->create_every_ns(b) : 0;
+}
+
+/* Whose turn it is not waits without a thread: the scheduler brings it back. */
+static bool take_turn(struct job *j)
+{
+	struct jobs *en = j->jobs;
+	int64_t now = clock_mono_ns(en->o.clock);
+	uint64_t number;
+	bool taken;
+
+	if (pace(en->o.backend) == 0)
+		return true;
+	pthread_mutex_lock(&en->mutex);
+	taken = !en->creating && en->create_due_ns <= now;
+	en->creating = en->creating || taken;
+	number = taken ? 0 : ++en->turns;
+	pthread_mutex_unlock(&en->mutex);
+	if (taken)
+		return true;
+	pthread_mutex_lock(&j->mutex);
+	j->turn = number;
+	pthread_mutex_unlock(&j->mutex);
+	return false;
+}
+
+static void end_turn(struct jobs *en)
+{
+	int64_t every = pace(en->o.backend);
+
+	if (every == 0)
+		return;
+	pthread_mutex_lock(&en->mutex);
+	en->creating = false;
+	en->create_due_ns = clock_mono_ns(en->o.clock) + every;
+	pthread_mutex_unlock(&en->mutex);
+	sched_wake(en);
+}
+
 /* 1: refused, and the job is a draft again. */
 static int launch_one(struct job *j, struct store_part *p, struct err *e)
 {
@@ -106,9 +163,14 @@ int launch_parts(struct job *j, struct err *e)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < j->part_count && r == 0; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase == PART_STAGED)
-			r = launch_one(j, &j->parts[i], e);
+	for (size_t i = 0; i < j->part_count && r == 0; i++) {
+		if (!parts_is_current(j, &j->parts[i]) || j->parts[i].phase != PART_STAGED)
+			continue;
+		if (!take_turn(j))
+			return 0;
+		r = launch_one(j, &j->parts[i], e);
+		end_turn(j->jobs);
+	}
 	return r;
 }
 

@@ -101,22 +101,71 @@ static void service(void *arg)
 	job_unref(j);
 }
 
-/* Checks the job out if it is due; its next time otherwise. */
-static bool check_out(struct job *j, int64_t now, int64_t *ret_due)
+/* The turn to create, and who of those that are not due has waited longest. */
+struct turn {
+	int64_t due_ns;
+	uint64_t number;
+	struct job *first; /* a reference, or NULL */
+};
+
+static void check_out_locked(struct job *j)
 {
+	j->busy = true;
+	j->poked = false;
+	j->turn = 0;
+	j->due_ns = INT64_MAX;
+}
+
+/* Returns a reference to give back, or NULL: not under a lock. */
+static struct job *note_turn_locked(struct job *j, struct turn *t)
+{
+	struct job *before = t->first;
+
+	if (j->turn == 0 || (before && t->number < j->turn))
+		return NULL;
+	t->first = job_ref(j);
+	t->number = j->turn;
+	return before;
+}
+
+/* Checks the job out if it is due; its next time otherwise. */
+static bool check_out(struct job *j, int64_t now, struct turn *t, int64_t *ret_due)
+{
+	struct job *passed = NULL;
 	bool taken = false;
 
 	pthread_mutex_lock(&j->mutex);
 	if (!j->busy && !atomic_load(&j->removed)) {
 		if (j->due_ns <= now) {
-			taken = j->busy = true;
-			j->poked = false;
-			j->due_ns = INT64_MAX;
-		} else if (j->due_ns < *ret_due) {
-			*ret_due = j->due_ns;
+			taken = true;
+			check_out_locked(j);
+		} else {
+			passed = note_turn_locked(j, t);
+			if (j->due_ns < *ret_due)
+				*ret_due = j->due_ns;
 		}
 	}
 	pthread_mutex_unlock(&j->mutex);
+	job_unref(passed);
+	return taken;
+}
+
+/* Is it its turn?  It may have been taken, or have lost the wish, meanwhile. */
+static bool check_out_first(const struct turn *t, int64_t now, int64_t *ret_due)
+{
+	bool taken;
+
+	if (!t->first)
+		return false;
+	if (t->due_ns > now) {
+		*ret_due = t->due_ns < *ret_due ? t->due_ns : *ret_due;
+		return false;
+	}
+	pthread_mutex_lock(&t->first->mutex);
+	taken = !t->first->busy && !atomic_load(&t->first->removed);
+	if (taken)
+		check_out_locked(t->first);
+	pthread_mutex_unlock(&t->first->mutex);
 	return taken;
 }
 
@@ -128,21 +177,29 @@ static void check_in(struct job *j)
 	pthread_mutex_unlock(&j->mutex);
 }
 
+static void serve(struct jobs *en, struct job *j)
+{
+	if (pool_add(en->pool, service, job_ref(j)) < 0) {
+		check_in(j);
+		job_unref(j);
+	}
+}
+
 /* Hands out what is due and returns when the next thing is. */
 static int64_t hand_out(struct jobs *en)
 {
 	int64_t now = clock_mono_ns(en->o.clock), due = INT64_MAX, poll_due;
+	struct turn turn = {.due_ns = launch_due_ns(en)};
 	struct job *j;
 
 	for (uint64_t after = 0; (j = registry_after(&en->registry, after)); job_unref(j)) {
 		after = j->number;
-		if (!check_out(j, now, &due))
-			continue;
-		if (pool_add(en->pool, service, job_ref(j)) < 0) {
-			check_in(j);
-			job_unref(j);
-		}
+		if (check_out(j, now, &turn, &due))
+			serve(en, j);
 	}
+	if (check_out_first(&turn, now, &due))
+		serve(en, turn.first);
+	job_unref(turn.first);
 	if (track_begin(en, now, &poll_due) && pool_add(en->quick, track_poll, en) < 0) {
 		poll_due = now + NS_PER_S;
 		track_put_off(en, poll_due);

@@ -221,7 +221,12 @@ static int create_locked(struct fakebackend *f, const struct backend_part *p, ch
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int op_create(struct backend *b, const struct backend_part *p, char **ret, struct err *e)
+static int64_t op_create_every_ns(struct backend *b)
+{
+	return atomic_load(&((struct fakebackend *)b)->create_every_ms) * NS_PER_MS;
+}
+
+static int take_create(struct backend *b, const struct backend_part *p, char **ret, struct err *e)
 {
 	struct fakebackend *f = enter(b, "create");
 	char *remote = NULL;
@@ -243,6 +248,19 @@ static int op_create(struct backend *b, const struct backend_part *p, char **ret
 	}
 	if (r == 0)
 		*ret = remote;
+	return r;
+}
+
+static int op_create(struct backend *b, const struct backend_part *p, char **ret, struct err *e)
+{
+	struct fakebackend *f = (struct fakebackend *)b;
+	unsigned now = atomic_fetch_add(&f->creating, 1) + 1;
+	int r;
+
+	if (now > atomic_load(&f->creating_most))
+		atomic_store(&f->creating_most, now);
+	r = take_create(b, p, ret, e);
+	atomic_fetch_sub(&f->creating, 1);
 	return r;
 }
 
@@ -456,6 +474,7 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.kind = "fake",
 		.poll_idle_ns = 10000000,
 		.close = op_close,
+		.create_every_ns = op_create_every_ns,
 		.limits = op_limits,
 		.check_model = op_check_model,
 		.check_config = op_check_config,

@@ -46,7 +46,9 @@ struct fakebackend {
 	atomic_int put_again, create_again, poll_again, stop_again, fetch_again;
 	atomic_uint records_min; /* of a job; 0: 1 */
 	atomic_int create_busy;	 /* not created: no quota */
-	atomic_int create_lost;	 /* created, but the answer is -EAGAIN */
+	atomic_int create_every_ms;
+	atomic_uint creating, creating_most; /* at once */
+	atomic_int create_lost;		     /* created, but the answer is -EAGAIN */
 	atomic_int put_refused, create_refused, stop_refused, forget_again;
 	atomic_int fetch_error; /* -errno, of all */
 	atomic_int end;		/* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */

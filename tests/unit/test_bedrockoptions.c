@@ -55,6 +55,8 @@ static const struct {
 	{"jobs", "max_jobs", "20", 0, -EINVAL},
 	{"no grace", "create_grace", "0", 0, -EINVAL},
 	{"two hours of it", "create_grace", "7200", -EINVAL, -EINVAL},
+	{"as fast as it goes", "create_every", "0", 0, -EINVAL},
+	{"less than a second", "create_every", "0.5", -EINVAL, -EINVAL},
 	{"not one of ours", "poll", "5", -ENOENT, -ENOENT},
 };
 

@@ -58,6 +58,73 @@ static void test_a_stop_creates_nothing(void **state)
 	assert_int_equal(fakebackend_part_count(k->provider), 0);
 }
 
+/* --- one by one --- */
+
+#define CROWD 9 /* more than there are threads */
+
+struct crowd {
+	struct job *jobs[CROWD];
+};
+
+static void crowd_release(struct crowd *c)
+{
+	for (size_t i = 0; i < CROWD; i++)
+		job_unrefp(&c->jobs[i]);
+}
+
+static void crowd_submit(struct jobskit *k, struct crowd *c)
+{
+	for (size_t i = 0; i < CROWD; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "crowd-%zu", i);
+		c->jobs[i] = jobskit_submit(k, name);
+	}
+}
+
+static void test_those_who_wait_for_their_turn_hold_nobody_up(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *first = NULL;
+	CLEANUP(crowd_release) struct crowd c = {{NULL}};
+
+	atomic_store(&k->provider->create_every_ms, 3600000);
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	first = jobskit_submit(k, "first");
+	jobskit_wait(k, first, JOB_IN_PROGRESS);
+	crowd_submit(k, &c);
+	for (size_t i = 0; i < CROWD; i++)
+		jobskit_wait(k, c.jobs[i], JOB_QUEUED);
+	atomic_store(&k->provider->end, JOB_COMPLETED);
+	jobskit_wait(k, first, JOB_COMPLETED);
+	assert_int_equal(jobskit_command(k, c.jobs[3], COMMAND_STOP), 0);
+	jobskit_wait(k, c.jobs[3], JOB_STOPPED);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+	/* A start finds those that wait. */
+	crowd_release(&c);
+	job_unrefp(&first);
+	atomic_store(&k->provider->create_every_ms, 0);
+	jobskit_restart(k);
+	first = jobskit_find(k, "crowd-8");
+	jobskit_wait(k, first, JOB_COMPLETED);
+}
+
+static void test_creates_go_one_by_one(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(crowd_release) struct crowd c = {{NULL}};
+
+	atomic_store(&k->provider->create_every_ms, 1);
+	atomic_store(&k->provider->create_busy, 2); /* who fails passes the turn on */
+	crowd_submit(k, &c);
+	for (size_t i = 0; i < CROWD; i++)
+		jobskit_wait(k, c.jobs[i], JOB_COMPLETED);
+	assert_int_equal(fakebackend_part_count(k->provider), CROWD);
+	assert_int_equal(atomic_load(&k->provider->creating_most), 1);
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_int_equal(fakebackend_part(k->provider, i).creates, 1);
+}
+
 /* --- before anything is sent --- */
 
 static void test_what_the_model_refuses_is_told_before_it_is_sent(void **state)
@@ -132,6 +199,8 @@ int main(void)
 		TEST(test_what_was_not_created_is_as_if_never_asked),
 		TEST(test_a_lost_answer_is_looked_for_under_its_own_name),
 		TEST(test_a_stop_creates_nothing),
+		TEST(test_those_who_wait_for_their_turn_hold_nobody_up),
+		TEST(test_creates_go_one_by_one),
 		TEST(test_what_the_model_refuses_is_told_before_it_is_sent),
 		TEST(test_what_costs_too_much_is_held),
 		TEST(test_a_limit_without_a_price_holds),

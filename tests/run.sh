@@ -116,32 +116,48 @@ meson_tests() {
 	from_junit "$name" "$code" "$logs/$name.log" "$dir/meson-logs/testlog.junit.xml"
 }
 
-# pytests NAME BINARY ARGUMENT...: the e2e tests as root, over real mounts.
-pytests() {
-	local name=$1 binary=$2 code=0 as_root=''
-	shift 2
+# can_mount NAME: may the e2e tests run here?  Sets as_root.
+can_mount() {
+	as_root=''
 	if [ "$(id -u)" -ne 0 ]; then
 		if ! sudo -n true 2>/dev/null; then
-			echo "$name: skipped, for it needs root and there is no sudo without a password"
-			tally "$name" 0 0 1
-			return
+			echo "$1: skipped, for it needs root and there is no sudo without a password"
+			tally "$1" 0 0 1
+			return 1
 		fi
 		as_root="sudo -n env PATH=$PATH TMPDIR=$work PYTHONDONTWRITEBYTECODE=1
 			BATCHFS_SANITIZED=${BATCHFS_SANITIZED-}"
 	fi
 	if [ ! -e /dev/fuse ]; then
-		echo "$name: skipped, for there is no /dev/fuse here (modprobe fuse; in a container:" \
+		echo "$1: skipped, for there is no /dev/fuse here (modprobe fuse; in a container:" \
 			"--device /dev/fuse --cap-add SYS_ADMIN)"
-		tally "$name" 0 0 1
-		return
+		tally "$1" 0 0 1
+		return 1
 	fi
+}
+
+# pytests_run NAME BINARY ARGUMENT...: the e2e tests as root, over real mounts.
+pytests_run() {
+	local name=$1 binary=$2 code=0
+	shift 2
 	# shellcheck disable=SC2086 # a list of words
 	timeout -k 10 "${E2E_LIMIT_S:-1200}" $as_root env BATCHFS_BIN="$binary" \
-		"$python" -m pytest -q --junitxml="$logs/$name.xml" tests/e2e "$@" \
+		"$python" -m pytest -q --junitxml="$logs/$name.xml" "$@" \
 		</dev/null >"$logs/$name.log" 2>&1 || code=$?
-	from_junit "$name" "$code" "$logs/$name.log" "$logs/$name.xml"
-	grep '^SKIPPED' "$logs/$name.log" | grep -v 'only with --long' | head -n 20
+	echo "$code" >"$logs/$name.code"
+}
+
+pytests_tally() {
+	from_junit "$1" "$(cat "$logs/$1.code")" "$logs/$1.log" "$logs/$1.xml"
+	grep '^SKIPPED' "$logs/$1.log" | grep -v 'only with --long' | head -n 20
 	return 0
+}
+
+# pytests NAME BINARY ARGUMENT...
+pytests() {
+	can_mount "$1" || return 0
+	pytests_run "$@"
+	pytests_tally "$1"
 }
 
 main_build() {
@@ -186,13 +202,25 @@ part_quickstart() {
 	fi
 }
 
+# Both halves do little but wait, so they run side by side; with words for
+# pytest it is one run of all.
 part_e2e() {
+	local more=''
 	main_build || return
+	can_mount e2e || return 0
 	if [ -n "$long" ]; then
-		E2E_LIMIT_S=7200 pytests e2e "$build/fs/batchfs" --long "$@"
-	else
-		pytests e2e "$build/fs/batchfs" "$@"
+		local E2E_LIMIT_S=7200
+		more=--long
 	fi
+	if [ $# -gt 0 ]; then
+		pytests e2e "$build/fs/batchfs" $more tests/e2e "$@"
+		return
+	fi
+	pytests_run e2e-bedrock "$build/fs/batchfs" $more tests/e2e/test_bedrock_*.py &
+	pytests_run e2e "$build/fs/batchfs" $more tests/e2e --ignore-glob='*/test_bedrock_*'
+	wait $!
+	pytests_tally e2e
+	pytests_tally e2e-bedrock
 }
 
 part_asan() {
@@ -200,7 +228,7 @@ part_asan() {
 	export ASAN_OPTIONS=detect_leaks=1:suppressions=$top/tests/asan.supp
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	meson_tests asan "$build-asan" --no-suite double --timeout-multiplier 4
-	BATCHFS_SANITIZED=1 pytests asan-e2e "$build-asan/fs/batchfs" -m short
+	BATCHFS_SANITIZED=1 pytests asan-e2e "$build-asan/fs/batchfs" -m short tests/e2e
 	unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
@@ -212,7 +240,7 @@ part_tsan() {
 	meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4
 	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$around" "$build-tsan/fs/batchfs" >"$work/batchfs"
 	chmod +x "$work/batchfs"
-	BATCHFS_SANITIZED=1 pytests tsan-e2e "$work/batchfs" -m short
+	BATCHFS_SANITIZED=1 pytests tsan-e2e "$work/batchfs" -m short tests/e2e
 	unset TSAN_OPTIONS
 }
 

@@ -95,7 +95,9 @@ struct aws_request {
 	bool once;	   /* not to be repeated if it may have been acted on */
 	bool may_lie;	   /* S3: a 200 may hold an <Error>; see errmap.h */
 	size_t answer_max; /* 0: HTTP_ANSWER_MAX */
-	long timeout_ms;   /* of one attempt; 0: 60 s, and 1 s per 256 KiB of body and answer_max */
+	/* Of one attempt; 0: 60 s, and 1 s per 8 KiB of body and answer_max, but
+	 * three minutes without a byte end it as well. */
+	long timeout_ms;
 	unsigned attempts; /* 0: as configured */
 };
 

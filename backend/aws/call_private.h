@@ -45,6 +45,11 @@ int64_t aws_random_ns(struct aws *a, int64_t top_ns);
 /* Adds to the counts. */
 void aws_count(struct aws *a, const struct aws_counts *more);
 
+/* --- callbatch.c --- */
+
+/* Of one attempt. */
+long call_timeout_ms(const struct aws *a, const struct aws_request *q);
+
 /* --- callsign.c: one attempt, ready to be sent --- */
 
 struct callsign {

@@ -22,8 +22,10 @@
  */
 
 #define TIMEOUT_MS  60000
-#define BYTES_PER_S (256 * 1024) /* slower than this is not waited for */
-#define SHOWN_PATH  200		 /* of a path, in words */
+#define BYTES_PER_S (8 * 1024)	/* of one call: slower than this is not waited for */
+#define STALL_S	    180		/* nor is silence of that length */
+#define LARGE	    (64 * 1024) /* of what takes its time */
+#define SHOWN_PATH  200		/* of a path, in words */
 
 enum flight_state {
 	FLIGHT_FREE,
@@ -144,7 +146,9 @@ static void make_id(char id[CALL_ID_SIZE])
 				       b[i]);
 }
 
-static long timeout_ms(const struct aws *a, const struct aws_request *q)
+/* Parts go side by side, those of several files, on a line that may be thin: it
+ * is the silence that tells whether anything still moves. */
+long call_timeout_ms(const struct aws *a, const struct aws_request *q)
 {
 	size_t bytes = q->body_size + q->answer_max;
 	long ms = q->timeout_ms ? q->timeout_ms : TIMEOUT_MS + (long)(bytes / BYTES_PER_S) * 1000;
@@ -195,7 +199,9 @@ static int send_attempt(struct flight *f, struct err *e)
 		.as_stored = f->q.auth == AWS_AUTH_S3,
 		.ca_bundle = a->ca_bundle,
 		.answer_max = f->q.answer_max,
-		.timeout_ms = timeout_ms(a, &f->q),
+		.timeout_ms = call_timeout_ms(a, &f->q),
+		.stall_s =
+			!f->q.timeout_ms && f->q.body_size + f->q.answer_max > LARGE ? STALL_S : 0,
 		.once = f->q.once,
 		.done = on_answer,
 		.ctx = f,

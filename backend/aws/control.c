@@ -82,6 +82,7 @@ int control_ask(struct control *c, const struct control_question *q, struct aws_
 		.auth = AWS_AUTH_BEARER,
 		.once = q->once,
 		.answer_max = CONTROL_ANSWER_MAX,
+		.timeout_ms = CONTROL_TIMEOUT_MS,
 	};
 	int r = endpoint_service(aws_config(c->aws), "bedrock", request.region, &origin, e);
 

@@ -338,6 +338,10 @@ static CURLcode set_request(struct call *call, const struct http_request *r)
 	if (!r->as_stored)
 		SET(easy, CURLOPT_ACCEPT_ENCODING, "");
 	SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
+	if (r->stall_s) {
+		SET(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		SET(easy, CURLOPT_LOW_SPEED_TIME, r->stall_s);
+	}
 	SET(easy, CURLOPT_WRITEDATA, call);
 	SET(easy, CURLOPT_HEADERDATA, call);
 	SET(easy, CURLOPT_PRIVATE, call);

@@ -100,6 +100,7 @@ struct http_request {
 	const char *ca_bundle; /* a file of PEM instead of the system's; or NULL */
 	size_t answer_max;     /* 0: HTTP_ANSWER_MAX */
 	long timeout_ms;       /* of the whole; 0: none */
+	long stall_s;	       /* so long without a byte is too long; 0: it is not */
 	/* On a connection of its own: on one that is used again libcurl sends a
 	 * request a second time by itself if it was closed without an answer. */
 	bool once;

@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <string.h>
 
-#include "backend/aws/call.h"
+#include "backend/aws/call_private.h"
 #include "fs/base/buf.h"
 #include "tests/unit/awskit.h"
 
@@ -349,6 +349,36 @@ static void test_threads(void **state)
 	awskit_end(&k);
 }
 
+/* Of a part of S3's: 16 MiB, and several files go up side by side. */
+static void test_a_thin_line_is_waited_for(void **state)
+{
+	static const struct {
+		const char *why;
+		size_t body_size, answer_max;
+		long timeout_ms, at_least_ms, at_most_ms;
+	} rows[] = {
+		{"a question", 100, 0, 0, 60000, 61000},
+		{"eight parts that go up at 1 Mbit/s", 16 << 20, 0, 0, 1074000, 7200000},
+		{"eight that come", 0, 16 << 20, 0, 1074000, 7200000},
+		{"who knows better", 16 << 20, 0, 5000, 5000, 5000},
+	};
+	struct awskit k;
+
+	(void)state;
+	awskit_begin(&k);
+	awskit_open(&k);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct aws_request q = {.body_size = rows[i].body_size,
+					      .answer_max = rows[i].answer_max,
+					      .timeout_ms = rows[i].timeout_ms};
+		long ms = call_timeout_ms(k.aws, &q);
+
+		if (ms < rows[i].at_least_ms || ms > rows[i].at_most_ms)
+			fail_msg("%s: %ld ms", rows[i].why, ms);
+	}
+	awskit_end(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_cancelled_from_within),
 		cmocka_unit_test(test_cancelled_from_without),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_a_thin_line_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,12 @@
-/* A name that takes long to resolve holds up nobody who does not wait for it. */
+/* What is not waited for: resolvers and servers that do not answer. */
 
 #include "tests/unit/cmocka_all.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "backend/http/http.h"
@@ -53,7 +56,7 @@ static void set_failure(void *ctx, const struct http_answer *a)
 	*(enum http_failure *)ctx = a->failure;
 }
 
-static void test_cancel(void **state)
+static void test_a_resolver(void **state)
 {
 	enum http_failure failure = HTTP_ANSWERED;
 	const struct http_request q = {.method = "GET",
@@ -81,9 +84,44 @@ static void test_cancel(void **state)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* It takes the connection, and a little of what is sent. */
+static void test_a_server_that_reads_no_more(void **state)
+{
+	static char body[16 << 20];
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	enum http_failure failure = HTTP_ANSWERED;
+	struct http_request q = {.method = "PUT",
+				 .direct = true,
+				 .body = body,
+				 .body_size = sizeof(body),
+				 .timeout_ms = 60000,
+				 .stall_s = 1,
+				 .done = set_failure,
+				 .ctx = &failure};
+	CLEANUP(fd_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct http_client *c;
+	char url[64];
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(at.sin_port));
+	q.url = url;
+	assert_int_equal(http_global_init(NULL), 0);
+	assert_int_equal(http_client_new(1, &c, NULL), 0);
+	assert_int_equal(http_submit(c, &q, NULL), 0);
+	while (http_client_count(c))
+		assert_int_equal(http_step(c, 1000, -1), 0);
+	assert_int_equal(failure, HTTP_TIMEOUT);
+	http_client_free(c);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cancel)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_resolver),
+					   cmocka_unit_test(test_a_server_that_reads_no_more)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ PROGRAMS = ("monmaptool", "ceph-mon", "ceph-osd", "ceph", "radosgw", "radosgw-ad
 ACCESS_KEY = "AKIABATCHFSTEST00001"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYTESTKEY001"
 OWNER = "111122223333"  # the first user's name: its buckets' owner
+KMS_KEY = "11111111-2222-3333-4444-555555555555"  # the one there is
 START_S = 60
 
 CONF = """[global]
@@ -88,6 +89,9 @@ rgw_frontends = beast endpoint=127.0.0.1:{rgw_port}
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
 rgw_multipart_min_part_size = 5242880
+rgw_crypt_require_ssl = false
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}=YSBrZXkgb2YgMzIgYnl0ZXMsIGZvciBubyBvbmU6IDE=
 """
 
 
@@ -154,7 +158,8 @@ class S3Server:
         self.port = free_port()
         mon_port, fsid, osd = free_port(), str(uuid.uuid4()), str(uuid.uuid4())
         (self.dir / "ceph.conf").write_text(
-            CONF.format(dir=self.dir, fsid=fsid, mon_port=mon_port, rgw_port=self.port))
+            CONF.format(dir=self.dir, fsid=fsid, mon_port=mon_port, rgw_port=self.port,
+                        kms_key=KMS_KEY))
         self.tool("monmaptool", "--create", "--fsid", fsid, "--addv", "a",
                   f"[v2:127.0.0.1:{mon_port}]", "--set-min-mon-release", "16",
                   str(self.dir / "monmap"), conf=False)

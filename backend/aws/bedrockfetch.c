@@ -128,7 +128,7 @@ static int list_results(struct bedrock *b, struct s3 *s, const char *folder,
 			const struct control_job *j, struct bedrock_keys *ret, struct err *e)
 {
 	int64_t pause = b->listing_pause_ns;
-	int64_t age = clock_wall_ns(b->clock) - (j->modified_ns ? j->modified_ns : j->ended_ns);
+	int64_t age = aws_wall_ns(b->aws) - (j->modified_ns ? j->modified_ns : j->ended_ns);
 
 	for (unsigned n = 1;; n++) {
 		int r = bedrock_list_keys(s, folder, ".jsonl.out", ret, e);

@@ -107,6 +107,11 @@ struct clock *aws_clock(const struct aws *a)
 	return a->clock;
 }
 
+int64_t aws_wall_ns(struct aws *a)
+{
+	return clock_wall_ns(a->clock) + aws_skew_ns(a);
+}
+
 void aws_set_pause_unit(struct aws *a, int64_t ns)
 {
 	a->pause_unit_ns = ns;

@@ -51,6 +51,8 @@ const struct awsconfig *aws_config(const struct aws *a);
 struct creds_chain *aws_creds(struct aws *a);
 struct wire *aws_wire(struct aws *a);
 struct clock *aws_clock(const struct aws *a);
+/* The services' time, as far as they have told that ours is another. */
+int64_t aws_wall_ns(struct aws *a);
 
 /* At most so many attempts of a call, and so long for each, whatever a request
  * says: somebody waits at a terminal.  Before the first call. */

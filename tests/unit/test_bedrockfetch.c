@@ -142,6 +142,24 @@ static void test_never_listed(void **state)
 	bedrockkit_close(&k);
 }
 
+/* Our clock is an hour fast; the service has told us so. */
+static void test_listed_late_by_another_clock(void **state)
+{
+	struct backend_files files;
+	struct bedrockkit k;
+	struct err e;
+
+	begin(&k, "Completed", PLACES);
+	k.clock.now_wall_ns += 3600 * NS_PER_S;
+	bedrockkit_rule(&k, "GET", "/model-invocation-job/", 1,
+			(struct awsserver_reply){
+				.status = 403,
+				.headers = "x-amzn-ErrorType: InvalidSignatureException\r\n",
+				.date_ns = BEDROCKKIT_WALL_S * NS_PER_S});
+	assert_int_equal(fetch(&k, state, &files, &e), -EAGAIN);
+	bedrockkit_close(&k);
+}
+
 /* More files than the engine takes: the last of them holds the rest. */
 static void test_many_files(void **state)
 {
@@ -347,9 +365,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_every_end),	   T(test_nothing_there), T(test_listed_late),
-		T(test_never_listed),	   T(test_many_files),	  T(test_fetch_failures),
-		T(test_bad_manifests),	   T(test_still_running), T(test_inputs),
+		T(test_every_end),	   T(test_nothing_there),
+		T(test_listed_late),	   T(test_listed_late_by_another_clock),
+		T(test_never_listed),	   T(test_many_files),
+		T(test_fetch_failures),	   T(test_bad_manifests),
+		T(test_still_running),	   T(test_inputs),
 		T(test_input_not_allowed),
 	};
 

@@ -15,16 +15,66 @@
 #include "backend/aws/bedrock_private.h"
 #include "fs/base/log.h"
 
+#define ROUND_KEYS 200 /* a job may have a hundred thousand objects, and more */
+
+struct round {
+	char *keys[ROUND_KEYS]; /* owned */
+	size_t count;
+};
+
+static void round_release(struct round *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		free(r->keys[i]);
+	r->count = 0;
+}
+
+static int take_key(void *ctx, const struct s3_object *o)
+{
+	struct round *r = ctx;
+
+	r->keys[r->count] = strdup(o->key);
+	if (!r->keys[r->count])
+		return -ENOMEM;
+	return ++r->count == ROUND_KEYS;
+}
+
+/* The first ones, as many as fit. */
+static int delete_some(struct s3 *s, const char *folder, struct round *r, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int failed = s3_list(s, folder, take_key, r, &why);
+
+	if (failed < 0)
+		return why.text[0] ? err_set(e, failed, "%s", why.text)
+				   : err_errno(e, failed, "cannot list s3://%s/%s", s3_bucket(s),
+					       folder);
+	for (size_t i = 0; i < r->count && failed == 0; i++)
+		failed = s3_delete(s, r->keys[i], e);
+	return failed;
+}
+
 static int delete_below(struct s3 *s, const char *folder, struct err *e)
 {
-	CLEANUP(bedrock_keys_release) struct bedrock_keys keys = {.keys = NULL};
-	int r = bedrock_list_keys(s, folder, "", &keys, e);
+	CLEANUP(str_freep) char *last = NULL;
+	size_t count = 0, done;
+	int r;
 
-	for (size_t i = 0; i < keys.count && r == 0; i++)
-		r = s3_delete(s, keys.keys[i], e);
-	if (r == 0 && keys.count > 0)
-		log_info("bedrock", "deleted objects=%zu below s3://%s/%s", keys.count,
-			 s3_bucket(s), folder);
+	do {
+		CLEANUP(round_release) struct round round = {.count = 0};
+
+		r = delete_some(s, folder, &round, e);
+		done = round.count;
+		count += done;
+		if (r == 0 && done > 0 && last && strcmp(last, round.keys[0]) == 0)
+			return err_set(e, -EAGAIN, "s3://%s/%s is deleted, and listed all the same",
+				       s3_bucket(s), last);
+		free(last);
+		last = r == 0 && done > 0 ? STEAL(&round.keys[0]) : NULL;
+	} while (r == 0 && done == ROUND_KEYS);
+	if (r == 0 && count > 0)
+		log_info("bedrock", "deleted objects=%zu below s3://%s/%s", count, s3_bucket(s),
+			 folder);
 	return r;
 }
 

@@ -331,6 +331,28 @@ static void test_purge(void **state)
 	bedrockkit_close(&f.k);
 }
 
+static void test_purge_of_many(void **state)
+{
+	struct fixture f;
+	struct err e = ERR_INIT;
+	char key[128];
+
+	begin(&f, state, PLAIN);
+	for (unsigned i = 0; i < 250; i++) {
+		snprintf(key, sizeof(key), FOLDER "media/%u", i);
+		bedrockkit_put(&f.k, key, "x");
+	}
+	/* A server that only says so is not asked for ever. */
+	bedrockkit_rule(&f.k, "DELETE", "", 400, (struct awsserver_reply){.status = 204});
+	assert_int_equal(f.k.b->ops->purge(f.k.b, &f.p, NULL, &e), -EAGAIN);
+	assert_true(e.text[0]);
+	awsserver_forget(f.k.server);
+	assert_int_equal(f.k.b->ops->purge(f.k.b, &f.p, NULL, &e), 0);
+	assert_int_equal(bedrockkit_count(&f.k, "DELETE", ""), 250);
+	assert_int_equal(bedrockkit_count(&f.k, "GET", "list-type=2"), 2);
+	bedrockkit_close(&f.k);
+}
+
 /* Of a job made elsewhere only the results are ours to delete. */
 static void test_purge_elsewhere(void **state)
 {
@@ -374,6 +396,7 @@ int main(void)
 		T(test_encrypted),
 		T(test_purge),
 		T(test_purge_elsewhere),
+		T(test_purge_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,10 @@ struct draft_path draft_path_to(const struct draft *d, enum draft_dir dir, const
 
 int draft_fstat_locked(const struct draft *d, const struct draft_file *f, struct stat *ret)
 {
-	return lstat(draft_path_to(d, f->dir, f->name).text, ret) < 0 ? -errno : 0;
+	if (lstat(draft_path_to(d, f->dir, f->name).text, ret) < 0)
+		return -errno;
+	ret->st_mode &= ~(mode_t)DRAFT_MARK;
+	return 0;
 }
 
 enum draft_role draft_role_of(enum draft_dir dir, const char *name)
@@ -192,13 +195,17 @@ static int load_dir(struct draft *d, enum draft_dir dir, struct err *e)
 	if (!list)
 		return err_errno(e, -errno, "cannot list %s", d->dir);
 	while ((de = readdir(list))) {
+		struct draft_file *f;
 		struct stat st;
 
 		if (fstatat(dirfd(list), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
-		if (!draft_add_locked(d, dir, de->d_name))
+		f = draft_add_locked(d, dir, de->d_name);
+		if (!f)
 			return err_set(e, -ENOMEM, "no memory for the files of %s", d->dir);
+		if (st.st_mode & DRAFT_MARK)
+			draft_take_mark(f);
 	}
 	return 0;
 }
@@ -446,6 +453,8 @@ int draft_unlink(struct draft *d, enum draft_dir dir, const char *name, int64_t 
  * committed by its last writer's close, any other by this rename. */
 static void take_name_locked(struct draft *d, struct draft_file *f, enum draft_dir dir, char *name)
 {
+	CLEANUP(fd_closep) int fd = -1;
+
 	free(f->name);
 	f->name = name;
 	f->dir = dir;
@@ -455,6 +464,10 @@ static void take_name_locked(struct draft *d, struct draft_file *f, enum draft_d
 	input_free(f->check);
 	f->check = NULL;
 	str_freep(&f->fault);
+	if (f->marked && !f->torn)
+		fd = open(draft_path_to(d, dir, f->name).text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		draft_mark_locked(f, fd, false);
 	pthread_mutex_unlock(&f->mutex);
 	if (f->writers == 0)
 		draft_commit_locked(d, f);
@@ -535,7 +548,8 @@ int draft_set_mode(struct draft *d, uint32_t number, mode_t mode)
 	if (!f)
 		r = -ENOENT;
 	/* The daemon itself must be able to go on reading and writing it. */
-	else if (chmod(draft_path_to(d, f->dir, f->name).text, (mode & 0777) | 0600) < 0)
+	else if (chmod(draft_path_to(d, f->dir, f->name).text,
+		       (mode & 0777) | 0600 | (f->marked ? DRAFT_MARK : 0)) < 0)
 		r = -errno;
 	pthread_mutex_unlock(&d->mutex);
 	return r;

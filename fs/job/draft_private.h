@@ -29,7 +29,13 @@ struct draft_file {
 	char *fault;	      /* owned: why the last write was refused; or NULL */
 	int torn;	      /* -errno of a write that failed (a full disk); or 0 */
 	uint64_t torn_offset; /* where: until it is written again, bytes are missing */
+	bool marked;	      /* DRAFT_MARK is set on the local file */
 };
+
+/* Of a local file: what it holds is not what its writer meant, as a write was
+ * refused or failed, or of a model or config has not been found good yet.  A
+ * mode survives the daemon on any file system; nobody is shown it. */
+#define DRAFT_MARK S_ISVTX
 
 struct draft_handle {
 	struct draft *draft;
@@ -88,6 +94,11 @@ int draft_judge(struct draft *d, enum draft_role role, const char *text, size_t 
 
 /* The words for a file of which a write failed. */
 void draft_describe_torn(const char *name, int torn, struct err *e);
+struct err draft_describe_long(const char *name);
+/* What the mark of a file on disk says, of a file just taken into the list. */
+void draft_take_mark(struct draft_file *f);
+/* Sets or takes away the mark of the file at fd. */
+void draft_mark_locked(struct draft_file *f, int fd, bool bad);
 
 /* Reads a small file whole.  -EFBIG above KV_TEXT_MAX. */
 int draft_read_small(int fd, struct buf *out);

@@ -88,6 +88,8 @@ static bool small_file_is_good(struct draft *d, struct draft_file *f, struct buf
 	r = fd < 0 ? fd : draft_read_small(fd, &text);
 	if (r == 0)
 		r = draft_judge(d, f->role, text.data, text.size, true, &e);
+	else if (r == -EFBIG)
+		e = draft_describe_long(f->name);
 	else
 		r = err_errno(&e, r, "cannot read %s", f->name);
 	if (r < 0)

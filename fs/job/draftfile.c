@@ -212,10 +212,39 @@ static enum draft_role role_now(struct draft_handle *h, int *ret_may)
 	return role;
 }
 
+static bool is_small(enum draft_role role)
+{
+	return role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG;
+}
+
 static void set_fault(struct draft_file *f, const char *words)
 {
 	free(f->fault);
 	f->fault = words ? strdup(words) : NULL;
+}
+
+void draft_take_mark(struct draft_file *f)
+{
+	f->marked = true;
+	if (!is_small(f->role))
+		f->torn = -EIO; /* from its beginning, for all that is known */
+	else if (asprintf(&f->fault,
+			  "%s: its last write was refused or cut off before the mount was ended; "
+			  "write it again, or remove it",
+			  f->name) < 0)
+		f->fault = NULL; /* and asked again at its next start */
+}
+
+void draft_mark_locked(struct draft_file *f, int fd, bool bad)
+{
+	struct stat st;
+
+	if (bad == f->marked)
+		return;
+	if (fstat(fd, &st) < 0 || fchmod(fd, (st.st_mode & 0777) | (bad ? DRAFT_MARK : 0)) < 0)
+		log_warning("draft", "%s: cannot be marked: %s", f->name, strerror(errno));
+	else
+		f->marked = bad;
 }
 
 /* What a small file would be after the write, judged before it is made. */
@@ -235,6 +264,8 @@ static int judge_write_locked(struct draft_handle *h, enum draft_role role, cons
 		else
 			memset(text.data + text.size, 0, more);
 	}
+	if (r == -EFBIG)
+		set_fault(h->file, draft_describe_long(h->file->name).text);
 	if (r < 0)
 		return r;
 	if (offset + size > text.size)
@@ -258,6 +289,14 @@ static struct input *check_of_locked(struct draft_file *f, const char *scratch_d
 void draft_describe_torn(const char *name, int torn, struct err *e)
 {
 	err_errno(e, torn, "%s: not whole, as a write of it failed; write it again", name);
+}
+
+struct err draft_describe_long(const char *name)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, -EFBIG, "%s: longer than %d bytes; write a shorter one", name, KV_TEXT_MAX);
+	return e;
 }
 
 /* The content is another, whether all of it arrived or not. */
@@ -290,9 +329,10 @@ int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t
 	pthread_mutex_lock(&f->mutex);
 	if (h->append && !from_cache && fstat(h->fd, &st) == 0)
 		offset = (uint64_t)st.st_size;
-	if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG) {
+	if (is_small(role)) {
 		r = judge_write_locked(h, role, bytes, size, offset);
 		refused = r < 0;
+		draft_mark_locked(f, h->fd, true); /* until it is found good, whole */
 	}
 	if (r == 0) {
 		r = fdio_pwrite(h->fd, bytes, size, offset);
@@ -306,6 +346,8 @@ int draft_write(struct draft_handle *h, const char *bytes, size_t size, uint64_t
 		else if (f->check)
 			input_truncated(f->check, UINT64_MAX);
 	}
+	if (!is_small(role))
+		draft_mark_locked(f, h->fd, f->torn != 0);
 	pthread_mutex_unlock(&f->mutex);
 	if (refused) {
 		pthread_mutex_lock(&h->draft->mutex);
@@ -334,6 +376,7 @@ int draft_handle_truncate(struct draft_handle *h, uint64_t size)
 		set_fault(f, NULL);
 		if (size <= f->torn_offset)
 			f->torn = 0;
+		draft_mark_locked(f, h->fd, is_small(role) || f->torn);
 		if (role == DRAFT_ROLE_INPUT && check_of_locked(f, h->draft->scratch_dir)) {
 			if (size == 0)
 				input_reset(f->check);
@@ -392,10 +435,12 @@ int draft_flush(struct draft_handle *h)
 	if (f->torn && role != DRAFT_ROLE_SCRATCH) {
 		r = -EINVAL;
 	} else if (f->dirty || f->fault) {
-		if (role == DRAFT_ROLE_MODEL || role == DRAFT_ROLE_CONFIG)
+		if (is_small(role)) {
 			r = flush_small_locked(h, role);
-		else if (role == DRAFT_ROLE_INPUT)
+			draft_mark_locked(f, h->fd, r < 0);
+		} else if (role == DRAFT_ROLE_INPUT) {
 			r = flush_input_locked(h);
+		}
 	}
 	pthread_mutex_unlock(&f->mutex);
 	return r;
@@ -450,7 +495,6 @@ void draft_release(struct draft_handle *h)
 	struct draft_file *f = h->file;
 	bool writer = h->writer, dirty;
 
-	close(h->fd);
 	draft_lock(d);
 	if (writer) {
 		f->writers--;
@@ -458,6 +502,8 @@ void draft_release(struct draft_handle *h)
 		dirty = f->dirty && f->writers == 0;
 		if (dirty)
 			f->dirty = false;
+		if (dirty && !f->fault && !f->torn)
+			draft_mark_locked(f, h->fd, false);
 		pthread_mutex_unlock(&f->mutex);
 		if (dirty && !f->unlinked)
 			draft_commit_locked(d, f);
@@ -465,6 +511,7 @@ void draft_release(struct draft_handle *h)
 	}
 	draft_file_unref_locked(f);
 	pthread_mutex_unlock(&d->mutex);
+	close(h->fd);
 	free(h);
 	if (writer)
 		d->rules.changed(d->rules.ctx);

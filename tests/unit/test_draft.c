@@ -233,6 +233,69 @@ static void test_small_files_stay_small(void **state)
 	assert_int_equal(draft_write(h, "#", 1, KV_TEXT_MAX + 1, false), -EFBIG);
 	assert_int_equal(draft_write(h, "#", 1, (uint64_t)1 << 62, false), -EFBIG);
 	draft_release(h);
+	assert_verdict(f, DRAFT_FAULTY, "config: longer than 65536 bytes; write a shorter one");
+}
+
+/* --- another life of the daemon --- */
+
+static void reopen(struct fixture *f)
+{
+	draft_free(f->draft);
+	open_draft(f);
+}
+
+static mode_t mode_of(struct fixture *f, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(draft_stat(f->draft, number_of(f, name), &st), 0);
+	return st.st_mode & 07777;
+}
+
+/* What was refused must not go without it after a restart: with a limit of
+ * costs that was misspelt, say. */
+static void test_a_refused_write_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+
+	ready(f);
+	assert_int_equal(put(f, "config", "speed = slow\n"), -EINVAL);
+	reopen(f);
+	assert_verdict(f, DRAFT_FAULTY, "config: its last write was refused");
+	assert_int_equal(mode_of(f, "config"), 0644); /* nobody is shown how */
+	assert_int_equal(draft_set_mode(f->draft, number_of(f, "config"), 0600), 0);
+	reopen(f);
+	assert_verdict(f, DRAFT_FAULTY, "config: its last write was refused");
+	assert_int_equal(mode_of(f, "config"), 0600);
+	assert_int_equal(put(f, "config", "speed = fast\n"), 0);
+	assert_verdict(f, DRAFT_READY, NULL);
+	reopen(f);
+	assert_verdict(f, DRAFT_READY, NULL);
+	assert_int_equal(put(f, "config", "speed = slow\n"), -EINVAL);
+	assert_int_equal(put(f, "new", "speed = fast\n"), 0);
+	assert_int_equal(draft_rename(f->draft, DRAFT_TOP, "new", DRAFT_TOP, "config", 0), 0);
+	reopen(f);
+	assert_verdict(f, DRAFT_READY, NULL);
+}
+
+/* kill -9 between the shell's O_TRUNC and its write. */
+static void test_a_config_cut_off_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+	struct draft *killed = f->draft;
+	struct draft_handle *h;
+
+	ready(f);
+	assert_int_equal(put(f, "config", "speed = fast\n"), 0);
+	h = start(f, "config", O_WRONLY | O_TRUNC);
+	open_draft(f);
+	assert_verdict(f, DRAFT_FAULTY, "config: its last write was refused or cut off");
+	assert_int_equal(draft_truncate(f->draft, number_of(f, "config"), 0), 0);
+	assert_verdict(f, DRAFT_READY, NULL);
+	reopen(f);
+	assert_verdict(f, DRAFT_READY, NULL);
+	draft_release(h);
+	draft_free(killed);
 }
 
 /* --- commits --- */
@@ -430,6 +493,8 @@ static void test_a_failed_write_is_a_fault(void **state)
 	assert_true(draft_flush(h) < 0);
 	draft_release(h);
 	assert_verdict(f, DRAFT_FAULTY, "input.jsonl: ");
+	reopen(f); /* what arrived is valid, and less than was meant */
+	assert_verdict(f, DRAFT_FAULTY, "input.jsonl: ");
 	/* Written again, it is whole. */
 	h = start(f, "input.jsonl", O_WRONLY);
 	assert_int_equal(add(h, INPUT, 0), 0);
@@ -617,6 +682,8 @@ int main(void)
 		TEST(test_verdicts),
 		TEST(test_refused_where_it_is_written),
 		TEST(test_small_files_stay_small),
+		TEST(test_a_refused_write_is_remembered),
+		TEST(test_a_config_cut_off_is_remembered),
 		TEST(test_nothing_is_judged_while_it_is_written),
 		TEST(test_order_of_the_keys),
 		TEST(test_touches),

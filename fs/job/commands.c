@@ -48,6 +48,8 @@ static int judge_command(struct request *q, struct store_wishes *ret)
 			q->command = COMMAND_HOLD;
 		return 0;
 	}
+	if (q->command == COMMAND_STOP && state == JOB_STOPPING)
+		return 0; /* twice is no fault */
 	if (q->command == COMMAND_FETCH && !j->elsewhere)
 		return -EINVAL;
 	if (q->command == COMMAND_PURGE && !q->jobs->o.backend->ops->purge)

@@ -25,7 +25,6 @@
  * left under such a name.
  */
 
-#define POOL_THREADS   4
 #define QUICK_THREADS  3
 #define EVENTS_MAX     (8 * 1024 * 1024)
 #define REMOVED_PREFIX ".removed-"
@@ -145,8 +144,12 @@ int jobs_new(const struct jobs_options *o, struct jobs **ret, struct err *e)
 int jobs_start(struct jobs *en, struct err *e)
 {
 	struct job *j;
-	int r = pool_new(POOL_THREADS, &en->pool, e);
+	static const unsigned threads[LANE_COUNT] = {
+		[LANE_DESK] = 2, [LANE_CALLS] = 3, [LANE_BULK] = 4};
+	int r = 0;
 
+	for (int i = 0; i < LANE_COUNT && r == 0; i++)
+		r = pool_new(threads[i], &en->lanes[i], e);
 	if (r == 0)
 		r = pool_new(QUICK_THREADS, &en->quick, e);
 	for (uint64_t after = 0; r == 0 && (j = jobs_next(en, after)); job_unref(j)) {
@@ -172,7 +175,8 @@ void jobs_stop(struct jobs *en)
 	}
 	sched_stop(en);
 	pool_free(STEAL(&en->quick));
-	pool_free(STEAL(&en->pool));
+	for (int i = 0; i < LANE_COUNT; i++)
+		pool_free(STEAL(&en->lanes[i]));
 	/* The wishes are in the store: the next start does what they say. */
 	for (uint64_t after = 0; (j = jobs_next(en, after)); job_unref(j)) {
 		after = j->number;

@@ -17,11 +17,20 @@
 #include "fs/job/registry.h"
 #include "fs/job/seen.h"
 
+/* Jobs are served by threads of three kinds, so that an upload that hangs keeps
+ * nobody from being judged, or stopped. */
+enum lane {
+	LANE_DESK,  /* here on this machine; somebody may be waiting */
+	LANE_CALLS, /* short calls to the provider: creates, stops */
+	LANE_BULK,  /* inputs and results: may be busy for hours */
+	LANE_COUNT,
+};
+
 struct jobs {
 	struct jobs_options o; /* paths below instead of its own */
 	char *state_dir, *cache_dir;
-	char *scratch_dir;  /* CACHE/scratch: unlinked files */
-	struct pool *pool;  /* jobs: may be busy for minutes */
+	char *scratch_dir; /* CACHE/scratch: unlinked files */
+	struct pool *lanes[LANE_COUNT];
 	struct pool *quick; /* requests and polls: someone waits for them */
 	struct registry registry;
 	int events_fd;
@@ -94,6 +103,7 @@ struct job {
 	struct request *asked; /* commands to be answered after the next step */
 
 	/* Of the thread that has it checked out: */
+	enum lane lane; /* that thread's */
 	struct store_job row;
 	struct store_part *parts;
 	size_t part_count;

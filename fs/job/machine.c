@@ -70,7 +70,7 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 	unsigned set = 1u << COMMAND_REFRESH;
 
 	if (p == PHASE_DRAFT) {
-		if (s == JOB_SETTLING || s == JOB_HELD)
+		if (s == JOB_SETTLING || s == JOB_HELD || (s == JOB_INVALID && has_failures))
 			set |= 1u << COMMAND_SUBMIT;
 		if (s != JOB_HELD)
 			set |= 1u << COMMAND_HOLD;

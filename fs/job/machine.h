@@ -80,7 +80,8 @@ enum command {
 const char *command_name(enum command c);
 int command_parse(const char *word); /* -1: no such command */
 
-/* Which commands are legal in that phase (bit 1 << command). */
+/* Which commands are legal in that phase (bit 1 << command).  has_failures: records
+ * without a good result, or a draft that was refused when it was sent. */
 unsigned commands_legal(enum phase p, enum job_state s, bool has_failures);
 
 /* The end a job has reached, from what its records and parts say.

@@ -63,6 +63,26 @@ static void in_trouble(struct job *j, int r, struct err *e)
 	job_due_in(j, wait);
 }
 
+/* With the job checked out. */
+static enum lane lane_of(struct job *j)
+{
+	switch ((enum phase)j->row.phase) {
+	case PHASE_STAGING:
+	case PHASE_COLLECTING:
+		return LANE_BULK;
+	case PHASE_RUNNING:
+		return LANE_CALLS;
+	case PHASE_ENDED:
+	case PHASE_ELSEWHERE:
+		return job_wishes(j).purge ? LANE_BULK : LANE_DESK;
+	case PHASE_DRAFT:
+	case PHASE_NONE:
+	case PHASE_COUNT:
+		break;
+	}
+	return LANE_DESK;
+}
+
 static void service(void *arg)
 {
 	struct job *j = arg;
@@ -71,7 +91,7 @@ static void service(void *arg)
 	bool idle, orphaned;
 	int r = 1;
 
-	for (int i = 0; i < STEPS_MAX && r == 1; i++) {
+	for (int i = 0; i < STEPS_MAX && r == 1 && lane_of(j) == j->lane; i++) {
 		if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))
 			break;
 		e.text[0] = '\0';
@@ -179,7 +199,8 @@ static void check_in(struct job *j)
 
 static void serve(struct jobs *en, struct job *j)
 {
-	if (pool_add(en->pool, service, job_ref(j)) < 0) {
+	j->lane = lane_of(j);
+	if (pool_add(en->lanes[j->lane], service, job_ref(j)) < 0) {
 		check_in(j);
 		job_unref(j);
 	}

@@ -25,7 +25,9 @@ static int copy_text(char **to, const char *from)
 /* What the phase allows, the source can do, and was not done already. */
 unsigned job_legal_commands(const struct job *j, enum job_state state, bool has_failures)
 {
-	unsigned set = commands_legal((enum phase)j->row.phase, state, has_failures);
+	bool is_draft = j->row.phase == PHASE_DRAFT;
+	unsigned set = commands_legal((enum phase)j->row.phase, state,
+				      is_draft ? j->row.error != NULL : has_failures);
 
 	if (!j->jobs->o.backend->ops->purge)
 		set &= ~(1u << COMMAND_PURGE);

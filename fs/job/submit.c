@@ -144,7 +144,8 @@ static int submit_now(struct job *j, const struct draft_summary *sum, const stru
 	return 1;
 }
 
-/* What was refused keeps its words until the user changes something. */
+/* What was refused keeps its words until the user changes something, or says
+ * that what it was for is mended elsewhere. */
 static bool is_refused_still(struct job *j, const struct draft_summary *sum)
 {
 	if (!j->row.error)
@@ -152,9 +153,10 @@ static bool is_refused_still(struct job *j, const struct draft_summary *sum)
 	if (j->refused_before)
 		j->refused_edits = sum->edits;
 	j->refused_before = false;
-	if (j->refused_edits == sum->edits)
+	if (j->refused_edits == sum->edits && !job_wishes(j).submit)
 		return true;
 	str_freep(&j->row.error);
+	j->prechecked = false; /* it may be what refused */
 	return false;
 }
 
@@ -215,6 +217,7 @@ int submit_draft(struct job *j, struct err *e)
 	CLEANUP(buf_release) struct buf error = BUF_INIT(256 * 1024);
 	struct draft_summary sum;
 	struct settings set;
+	bool refused;
 	int r;
 
 	r = draft_check(j->draft, &sum, &error, e);
@@ -222,6 +225,7 @@ int submit_draft(struct job *j, struct err *e)
 		return r; /* at the end of the mount a check may be cut short */
 	j->row.record_count = sum.record_count;
 	j->row.input_size_bytes = sum.input_size_bytes;
+	refused = is_refused_still(j, &sum);
 	str_freep(&j->row.model);
 	if (sum.verdict == DRAFT_READY) {
 		r = draft_model(j->draft, &j->row.model, e);
@@ -231,7 +235,7 @@ int submit_draft(struct job *j, struct err *e)
 			return r;
 		if (!fits(j, &sum, &error))
 			sum.verdict = DRAFT_FAULTY;
-		else if (is_refused_still(j, &sum)) {
+		else if (refused) {
 			buf_addf(&error, "%s\n", j->row.error);
 			sum.verdict = DRAFT_FAULTY;
 		} else {

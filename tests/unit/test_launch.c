@@ -2,6 +2,8 @@
  * told before anything is sent, and that nothing is created twice. */
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
@@ -173,6 +175,94 @@ static void test_a_limit_without_a_price_holds(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* --- refusals --- */
+
+/* A role that was mended, say: nothing of the job is to be written anew. */
+static void test_submit_asks_again_what_was_refused(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->create_refused, 2);
+	j = jobskit_submit(k, "refused");
+	jobskit_wait_error(k, j, "say please");
+	jobskit_wait(k, j, JOB_INVALID);
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait_error(k, j, "say please");
+	jobskit_wait(k, j, JOB_INVALID);
+	job_unrefp(&j);
+	jobskit_restart(k);
+	j = jobskit_find(k, "refused");
+	jobskit_wait_error(k, j, "say please");
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+}
+
+static void test_submit_of_what_is_known_to_be_refused(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->faults = "input.jsonl:1: no such thing";
+	j = jobskit_submit(k, "faulty");
+	jobskit_wait(k, j, JOB_INVALID);
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait_error(k, j, "no such thing");
+	jobskit_wait(k, j, JOB_INVALID);
+	assert_int_equal(fakebackend_part_count(k->provider), 0);
+	/* A fault of the input itself is nothing to submit. */
+	assert_int_equal(jobskit_write(j, "input.jsonl", "no\n"), -EINVAL);
+	jobskit_wait_error(k, j, "input.jsonl:1:1");
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), -EINVAL);
+}
+
+/* --- uploads that hang --- */
+
+static void hang(void *ctx, const char *operation)
+{
+	atomic_bool *hangs = ctx;
+
+	while (strcmp(operation, "put_input") == 0 && atomic_load(hangs))
+		usleep(1000);
+}
+
+static void test_uploads_that_hang_keep_nobody_waiting(void **state)
+{
+	struct jobskit *k = *state;
+	atomic_bool hangs = true;
+	struct job *up[8], *j, *running;
+
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	running = jobskit_submit(k, "running");
+	jobskit_wait(k, running, JOB_IN_PROGRESS);
+	k->provider->ctx = &hangs;
+	k->provider->called = hang;
+	for (size_t i = 0; i < COUNT_OF(up); i++) {
+		char name[] = "upN";
+
+		name[2] = (char)('0' + i);
+		up[i] = jobskit_submit(k, name);
+		jobskit_wait(k, up[i], JOB_UPLOADING);
+	}
+	j = jobskit_make(k, "judged");
+	assert_int_equal(jobskit_command(k, j, COMMAND_HOLD), 0);
+	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
+	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	jobskit_wait(k, j, JOB_HELD);
+	assert_int_equal(jobskit_command(k, running, COMMAND_STOP), 0);
+	jobskit_wait(k, running, JOB_STOPPING);
+	assert_int_equal(jobskit_command(k, running, COMMAND_STOP), 0); /* twice is no fault */
+	atomic_store(&hangs, false);
+	for (size_t i = 0; i < COUNT_OF(up); i++) {
+		jobskit_wait(k, up[i], JOB_IN_PROGRESS);
+		job_unref(up[i]);
+	}
+	k->provider->called = NULL;
+	job_unref(j);
+	job_unref(running);
+}
+
 /* --- the minimum --- */
 
 static void test_a_retry_of_too_few_is_not_sent(void **state)
@@ -204,6 +294,9 @@ int main(void)
 		TEST(test_what_the_model_refuses_is_told_before_it_is_sent),
 		TEST(test_what_costs_too_much_is_held),
 		TEST(test_a_limit_without_a_price_holds),
+		TEST(test_submit_asks_again_what_was_refused),
+		TEST(test_submit_of_what_is_known_to_be_refused),
+		TEST(test_uploads_that_hang_keep_nobody_waiting),
 		TEST(test_a_retry_of_too_few_is_not_sent),
 	};
 

@@ -69,6 +69,8 @@ static const struct {
 } command_rows[] = {
 	{"nothing to submit yet", PHASE_DRAFT, JOB_DRAFT, false, HOLD | REFRESH},
 	{"what is wrong is not submitted", PHASE_DRAFT, JOB_INVALID, false, HOLD | REFRESH},
+	{"refused when it was sent: the cause may be mended elsewhere", PHASE_DRAFT, JOB_INVALID,
+	 true, SUBMIT | HOLD | REFRESH},
 	{"held: only submit lets go", PHASE_DRAFT, JOB_HELD, false, SUBMIT | REFRESH},
 	{"about to go; stop is another word for hold", PHASE_DRAFT, JOB_SETTLING, false,
 	 SUBMIT | HOLD | STOP | REFRESH},

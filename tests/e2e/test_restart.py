@@ -224,3 +224,21 @@ def test_the_log_is_kept_over_kill_9(new_mount):
     mount.kill()
     mount.start()
     assert job.read("log").startswith(before)
+
+
+def test_a_refused_config_is_not_forgotten(new_mount):
+    """It was to hold a job back, or to limit what it costs: without it nothing goes."""
+    mount = new_mount().start()
+    job = mount.job("one")
+    (job / "input.jsonl").write_bytes(b"".join(records(3)))
+    sh(f"echo 'delay_ms = soon' > {job}/config", check=1)
+    (job / "model").write_text("builtin.slow\n")
+    job.wait_state("Invalid")
+    for end in (mount.kill, mount.stop):
+        end()
+        mount.start()
+        sh("sleep 1.2")
+        assert job.status() == "Invalid"
+        assert "config: its last write was refused" in job.read("error")
+    (job / "config").write_text("delay_ms = 1\n")
+    assert job.wait_end() == "Completed"

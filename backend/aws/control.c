@@ -67,6 +67,30 @@ void control_encode(struct buf *out, const char *s)
 
 /* --- asking --- */
 
+/* Not what we may do but who we are is at fault: there may be other
+ * credentials later. */
+static bool is_about_us(int r, const struct aws_answer *a)
+{
+	if (a->status == 0) /* nobody was asked, or denied anything */
+		return r == -EACCES || r == -ENOKEY;
+	return a->error.class == ERRMAP_EXPIRED || a->error.class == ERRMAP_SKEWED;
+}
+
+static int blame_us(const struct aws_answer *a, struct err *e)
+{
+	struct err said = e ? *e : (struct err)ERR_INIT;
+
+	if (a->error.class == ERRMAP_SKEWED)
+		return err_set(e, -EAGAIN, "%s; set the clock of this machine", said.text);
+	if (a->error.class == ERRMAP_EXPIRED)
+		return err_set(
+			e, -EAGAIN,
+			"%s; the credentials are no good any more: renew them (aws sso login, "
+			"or new keys; those of the environment are read at the next mount)",
+			said.text);
+	return -EAGAIN; /* creds.h says what to do */
+}
+
 int control_ask(struct control *c, const struct control_question *q, struct aws_answer *answer,
 		struct jsonspan *ret_root, struct err *e)
 {
@@ -94,7 +118,7 @@ int control_ask(struct control *c, const struct control_question *q, struct aws_
 			(struct aws_header){.name = "content-type", .value = "application/json"};
 	r = aws_run(c->aws, &request, answer, e);
 	if (r < 0)
-		return r;
+		return is_about_us(r, answer) ? blame_us(answer, e) : r;
 	*ret_root = jsonspan_of(answer->body, answer->body_size);
 	if (jsonspan_type(*ret_root) == JSONSPAN_OBJECT &&
 	    jsonscan_text_is_valid(answer->body, answer->body_size))

@@ -14,7 +14,8 @@
  * Creates are sent one at a time and at most one a second (the service
  * publishes no rate and throttles them hard).
  *
- * Threads: any; calls block.  Errors: as call.h.
+ * Threads: any; calls block.  Errors: as call.h; -EAGAIN also while there are
+ * no credentials, or only ones that have expired.
  */
 
 #include <stdbool.h>

@@ -158,6 +158,7 @@ static const struct {
 	 -EBUSY,
 	 "too many jobs"},
 	{"throttled", {.status = 429, .headers = TYPE("ThrottlingException")}, -EBUSY, ""},
+	{"expired keys", {.status = 403, .headers = TYPE("ExpiredTokenException")}, -EBUSY, ""},
 	{"an internal error", {.status = 500}, -EAGAIN, ""},
 	{"lost", {.how = AWSSERVER_RESET}, -EAGAIN, ""},
 	{"cut", {.body = "{\"jobArn\":\"x\"}", .how = AWSSERVER_CUT}, -EAGAIN, ""},

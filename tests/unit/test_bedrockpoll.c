@@ -307,6 +307,26 @@ static void test_list_not_allowed(void **state)
 	bedrockkit_close(&k);
 }
 
+/* Expired keys are no rule about lists: the poll fails, and says why. */
+static void test_expired(void **state)
+{
+	struct part_status result = {.state = JOB_SUBMITTED};
+	const char *remote = remote_of(0);
+	struct bedrockkit k;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	bedrockkit_rule(
+		&k, "GET", "", 0,
+		(struct awsserver_reply){.status = 403, .headers = TYPE("ExpiredTokenException")});
+	assert_int_equal(k.b->ops->poll(k.b, &remote, &result, 1, NULL, NULL, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "ExpiredToken"));
+	assert_non_null(strstr(e.text, "credentials"));
+	assert_int_equal(bedrockkit_count(&k, "GET", GET), 0);
+	bedrockkit_close(&k);
+}
+
 static void test_list_fails(void **state)
 {
 	struct part_status result = {.state = JOB_SUBMITTED, .raw = "x"};
@@ -347,27 +367,26 @@ static void test_get_fails(void **state)
 	bedrockkit_close(&k);
 }
 
-/* Dead keys: that nobody may be asked about is a failure of the poll, with its cure. */
+/* That nobody may be asked about is a failure of the poll, with its cure. */
 static void test_nothing_is_allowed(void **state)
 {
 	struct part_status result = {.state = JOB_SUBMITTED, .raw = "x"};
 	const char *remote = remote_of(0);
-	struct awsserver_reply expired = {
+	struct awsserver_reply denied = {
 		.status = 403,
-		.headers = TYPE("ExpiredTokenException"),
-		.body = "{\"message\":\"The security token included in the request is expired\"}",
+		.headers = TYPE("AccessDeniedException"),
+		.body = "{\"message\":\"User: x is not authorized to perform: bedrock:y\"}",
 	};
 	struct err e = ERR_INIT;
 	struct bedrockkit k;
 
 	(void)state;
 	bedrockkit_open(&k, NULL);
-	bedrockkit_rule(&k, "GET", LIST, 0, expired);
-	bedrockkit_rule(&k, "GET", GET, 0, expired);
+	bedrockkit_rule(&k, "GET", LIST, 0, denied);
+	bedrockkit_rule(&k, "GET", GET, 0, denied);
 	add(&k, 0, "InProgress", 0);
 	assert_int_equal(k.b->ops->poll(k.b, &remote, &result, 1, NULL, NULL, &e), -EACCES);
-	assert_non_null(strstr(e.text, "is expired"));
-	assert_non_null(strstr(e.text, "credentials"));
+	assert_non_null(strstr(e.text, "is not authorized to perform: bedrock:y"));
 	assert_string_equal(result.raw, "x");
 	bedrockkit_close(&k);
 }
@@ -469,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_missing_in_turn),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_list_not_allowed),
+		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_list_fails),
 		cmocka_unit_test(test_get_fails),
 		cmocka_unit_test(test_nothing_is_allowed),

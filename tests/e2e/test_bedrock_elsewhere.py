@@ -47,6 +47,24 @@ def ended(job):
     return job
 
 
+@pytest.mark.slow
+@pytest.mark.limit(180)
+def test_ten_thousand_jobs_take_ten_lists_and_then_one_a_poll(new_bedrock, cloud):
+    """As many directories as a mount has room for, the newest first."""
+    cloud.double.plant(10_000, prefix="old", bucket=BUCKET)
+    mount = new_bedrock({"poll": "1"}).start()
+    until(lambda: len(names(mount)) == 8000, 90, "not all were found")
+    assert len(cloud.double.seen("ListModelInvocationJobs")) <= 11
+    with cloud.double.lock:
+        cloud.double.requests.clear()
+    mount.job_at(names(mount)[0]).ctl("refresh")
+    until(lambda: cloud.double.seen(), 10, "it did not ask")
+    sh("sleep 1")
+    assert len(cloud.double.seen()) == 1
+    mount.restart()
+    assert len(names(mount)) == 8000
+
+
 @pytest.mark.short
 def test_a_job_made_by_the_sdk_is_read_through_the_mount(new_bedrock, cloud, sdk):
     data = records(30)

@@ -213,6 +213,7 @@ int bedrock_open(const struct bedrock_place *p, struct backend **ret, struct err
 		return err_set(e, -ENOMEM, "no memory for the source");
 	b->backend.ops = &bedrock_ops;
 	b->clock = p->clock ? p->clock : clock_system();
+	b->opened_mono_ns = clock_mono_ns(b->clock);
 	b->listing_pause_ns = LISTING_PAUSE_NS;
 	pthread_mutex_init(&b->bucket_mutex, NULL);
 	pthread_mutex_init(&b->sent_mutex, NULL);

@@ -45,6 +45,7 @@ struct bedrock {
 	struct clock *clock; /* borrowed */
 	char *bucket, *prefix, *region;
 	struct kv options;
+	int64_t opened_mono_ns;
 	/* Results that are not listed yet: the first pause before looking again,
 	 * each is twice the one before. */
 	int64_t listing_pause_ns;

@@ -82,12 +82,15 @@ static void note_sent(struct bedrock *b, const char *token)
 	pthread_mutex_unlock(&b->sent_mutex);
 }
 
-/* How long ago, at least: what another process sent is known by asked_ns only. */
+/* How long ago, at least.  What another process sent it may have sent until just
+ * before this one began; asked_ns is when it first meant to. */
 static int64_t since_sent(struct bedrock *b, const struct backend_part *p)
 {
 	int64_t age = clock_wall_ns(b->clock) - p->asked_ns;
 	int64_t now = clock_mono_ns(b->clock);
 
+	if (now - b->opened_mono_ns < age)
+		age = now - b->opened_mono_ns;
 	pthread_mutex_lock(&b->sent_mutex);
 	for (size_t i = 0; i < BEDROCK_SENT_MAX; i++)
 		if (strcmp(b->sent[i].token, p->token) == 0 && now - b->sent[i].mono_ns < age)

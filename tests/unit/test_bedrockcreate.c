@@ -370,6 +370,30 @@ static void test_lost_twice(void **state)
 	bedrockkit_close(&k);
 }
 
+/* It was first sent long ago; but when it was last sent, or whether it left only
+ * just before its process died, nobody knows. */
+static void test_after_a_crash(void **state)
+{
+	CLEANUP(str_freep) char *arn = NULL;
+	struct backend_part p = part();
+	struct bedrockkit k;
+	struct err e;
+
+	(void)state;
+	for (int look_only = 0; look_only < 2; look_only++) {
+		bedrockkit_open(&k, "create_grace=60", NULL);
+		p.asked_ns = ASKED_NS - 3600 * NS_PER_S;
+		p.look_only = look_only;
+		assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+		turn(&k, 59);
+		assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
+		assert_int_equal(creates(&k), 0);
+		turn(&k, 2);
+		assert_int_equal(create(&k, &p, &arn, &e), look_only ? -ENOENT : 0);
+		bedrockkit_close(&k);
+	}
+}
+
 static void test_after_a_day(void **state)
 {
 	CLEANUP(str_freep) char *arn = NULL;
@@ -493,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_listed_late),
 		cmocka_unit_test(test_never_arrived),
 		cmocka_unit_test(test_lost_twice),
+		cmocka_unit_test(test_after_a_crash),
 		cmocka_unit_test(test_after_a_day),
 		cmocka_unit_test(test_cannot_look),
 		cmocka_unit_test(test_conflict_with_ourselves),

@@ -1,13 +1,11 @@
-#include "cache/results.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "cache/results_format.h"
+#include "cache/results_private.h"
 
 /*
  * The reader.  Opening checks the header by its checksum and each file by the
@@ -18,17 +16,6 @@
  */
 
 #define RECORDS_MAX 0xfffffff0u
-
-struct mapping {
-	const char *at; /* owned mapping; "" if size is 0 */
-	uint64_t size;
-};
-
-struct results {
-	atomic_uint refs;
-	struct results_header header;
-	struct mapping files[RESULTS_PART_COUNT];
-};
 
 /* --- opening --- */
 
@@ -80,74 +67,55 @@ static const char *judge_header(const struct results_header *h)
 	return NULL;
 }
 
-static int open_files(int dir_fd, const char *dir, struct results *r, struct err *e)
+static int map_files(int dir_fd, const char *dir, struct results_mappings *m,
+		     struct results_header *header, struct err *e)
 {
 	static const char *const names[RESULTS_PART_COUNT] = RESULTS_FILE_NAMES;
-	const struct mapping *index = &r->files[RESULTS_PART_INDEX];
+	const struct mapping *index = &m->files[RESULTS_PART_INDEX];
 	const char *why;
 
 	for (int i = 0; i < RESULTS_PART_COUNT; i++) {
-		int error = map_file(dir_fd, names[i], &r->files[i]);
+		int error = map_file(dir_fd, names[i], &m->files[i]);
 
 		if (error == -ENOENT || error == -EUCLEAN || error == -ELOOP)
 			return damaged(dir, names[i], "is missing", e);
 		if (error < 0)
 			return err_errno(e, error, "cannot open %s/%s", dir, names[i]);
 	}
-	if (index->size < sizeof(r->header))
+	if (index->size < sizeof(*header))
 		return damaged(dir, "index.dat", "is cut short", e);
-	memcpy(&r->header, index->at, sizeof(r->header));
-	why = judge_header(&r->header);
+	memcpy(header, index->at, sizeof(*header));
+	why = judge_header(header);
 	if (why)
 		return damaged(dir, "index.dat", why, e);
 	for (int i = 0; i < RESULTS_PART_COUNT; i++)
-		if (r->files[i].size != r->header.sizes[i])
+		if (m->files[i].size != header->sizes[i])
 			return damaged(dir, names[i], "has a wrong size", e);
 	return 0;
 }
 
-int results_open(const char *dir, struct results **ret, struct err *e)
+int results_map(const char *dir, struct results_mappings *ret, struct results_header *header,
+		struct err *e)
 {
 	CLEANUP(fd_closep) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct results *r;
 	int error;
 
 	if (dir_fd < 0) {
 		error = errno == ENOTDIR ? -EUCLEAN : -errno;
 		return err_errno(e, error, "cannot open the results in %s", dir);
 	}
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return err_errno(e, -ENOMEM, "cannot open the results in %s", dir);
-	atomic_init(&r->refs, 1);
-	error = open_files(dir_fd, dir, r, e);
-	if (error < 0) {
-		results_unref(r);
-		return error;
-	}
-	*ret = r;
-	return 0;
+	*ret = (struct results_mappings){.files = {{NULL, 0}}};
+	error = map_files(dir_fd, dir, ret, header, e);
+	if (error < 0)
+		results_unmap(ret);
+	return error;
 }
 
-struct results *results_ref(struct results *r)
+void results_unmap(struct results_mappings *m)
 {
-	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-	return r;
-}
-
-static void unmap(struct mapping *m)
-{
-	if (m->size)
-		munmap((void *)(uintptr_t)m->at, (size_t)m->size);
-}
-
-void results_unref(struct results *r)
-{
-	if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
-		return;
 	for (int i = 0; i < RESULTS_PART_COUNT; i++)
-		unmap(&r->files[i]);
-	free(r);
+		if (m->files[i].size)
+			munmap((void *)(uintptr_t)m->files[i].at, (size_t)m->files[i].size);
 }
 
 /* --- reading --- */
@@ -169,7 +137,7 @@ struct tokens results_tokens(const struct results *r)
 
 const char *results_bytes(const struct results *r, enum results_file f, uint64_t *ret_size)
 {
-	const struct mapping *m = &r->files[f]; /* the first parts are the files */
+	const struct mapping *m = &r->maps.files[f]; /* the first parts are the files */
 
 	*ret_size = m->size;
 	return m->at;
@@ -181,7 +149,7 @@ static struct results_entry entry_at(const struct results *r, uint64_t index)
 	struct results_entry entry;
 
 	memcpy(&entry,
-	       r->files[RESULTS_PART_INDEX].at + sizeof(struct results_header) +
+	       r->maps.files[RESULTS_PART_INDEX].at + sizeof(struct results_header) +
 		       index * sizeof(entry),
 	       sizeof(entry));
 	return entry;
@@ -214,7 +182,7 @@ const char *results_name(const struct results *r, uint64_t index, size_t *ret_si
 		*ret_size = 0;
 		return "";
 	}
-	return slice(&r->files[RESULTS_PART_NAMES],
+	return slice(&r->maps.files[RESULTS_PART_NAMES],
 		     entry_at(r, index).name_and_outcome & RESULTS_OFFSET_MASK,
 		     entry_at(r, index + 1).name_and_outcome & RESULTS_OFFSET_MASK, ret_size);
 }
@@ -225,7 +193,7 @@ const char *results_line(const struct results *r, uint64_t index, size_t *ret_si
 		*ret_size = 0;
 		return "";
 	}
-	return slice(&r->files[RESULTS_PART_OUTPUT], entry_at(r, index).line,
+	return slice(&r->maps.files[RESULTS_PART_OUTPUT], entry_at(r, index).line,
 		     entry_at(r, index + 1).line, ret_size);
 }
 
@@ -235,7 +203,7 @@ const char *results_text(const struct results *r, uint64_t index, size_t *ret_si
 		*ret_size = 0;
 		return "";
 	}
-	return slice(&r->files[RESULTS_PART_TEXT], entry_at(r, index).text,
+	return slice(&r->maps.files[RESULTS_PART_TEXT], entry_at(r, index).text,
 		     entry_at(r, index + 1).text, ret_size);
 }
 
@@ -251,7 +219,7 @@ bool results_find(const struct results *r, const char *name, size_t name_size, u
 		size_t size;
 
 		memcpy(&slot,
-		       r->files[RESULTS_PART_HASH].at + ((hash[0] + i) & mask) * sizeof(slot),
+		       r->maps.files[RESULTS_PART_HASH].at + ((hash[0] + i) & mask) * sizeof(slot),
 		       sizeof(slot));
 		if (!slot.index_plus_1)
 			return false;

@@ -17,6 +17,10 @@
  * Format: docs/formats.md, "results".  It can be rebuilt from the parts'
  * result files and the input; a damaged one is refused at open.
  *
+ * The kernel lets a process have some 65,000 mappings, which is less than the
+ * files of all jobs: so a generation is mapped while somebody has it pinned, and
+ * of the others those that were used last.
+ *
  * Threads: a struct results is immutable and counted; any thread.
  * A writer belongs to one thread.
  */
@@ -49,17 +53,41 @@ enum results_file {
 
 struct results;
 
-/* -ENOENT: no such generation.  -EUCLEAN: damaged; rebuild it.
- * The caller owns one reference of *ret. */
-MUST_CHECK int results_open(const char *dir, struct results **ret, struct err *e);
+struct results_cache;
+
+/* max: how many stay mapped without a pin.  -ENOMEM.  Lives until the caller
+ * and its results have let go of it. */
+MUST_CHECK int results_cache_new(size_t max, struct results_cache **ret);
+void results_cache_unref(struct results_cache *c);   /* NULL is fine */
+size_t results_cache_count(struct results_cache *c); /* mapped, without a pin */
+
+/* -ENOENT: no such generation.  -EUCLEAN: damaged; rebuild it.  c NULL: it stays
+ * mapped, and pins do nothing.  The caller owns one reference of *ret. */
+MUST_CHECK int results_open(struct results_cache *c, const char *dir, struct results **ret,
+			    struct err *e);
+/* The same, but no file is looked at before the first pin. */
+MUST_CHECK int results_expect(struct results_cache *c, const char *dir, struct results **ret,
+			      struct err *e);
 struct results *results_ref(struct results *r);
-void results_unref(struct results *r); /* NULL is fine */
+void results_unref(struct results *r); /* NULL is fine; no pin is left */
+
+/* All that follows needs a pin.  Maps the files if they are not: a few system
+ * calls on local files.  Errors as results_open(). */
+MUST_CHECK int results_pin(struct results *r, struct err *e);
+void results_unpin(struct results *r);
+
+static inline void results_unpinp(struct results **r)
+{
+	if (*r)
+		results_unpin(*r);
+	*r = NULL;
+}
 
 uint64_t results_count(const struct results *r); /* records of the input */
 struct counts results_counts(const struct results *r);
 struct tokens results_tokens(const struct results *r);
 
-/* A whole file's bytes; valid while a reference is held.  *ret_size may be 0.
+/* A whole file's bytes; valid while the pin is held.  *ret_size may be 0.
  * Read them with write(2)-like calls only where a full disk or a truncated
  * file must not kill the process (SIGBUS). */
 const char *results_bytes(const struct results *r, enum results_file f, uint64_t *ret_size);

@@ -21,9 +21,14 @@ static int open_immutable(struct file *f)
 {
 	const struct results *res = f->view->results;
 	size_t size = 0;
+	int r;
 
 	if (!tree_is_generation(&f->node, f->view))
 		return -ESTALE;
+	r = job_pin_results(f->job, f->view);
+	if (r < 0)
+		return r;
+	f->pinned = true;
 	switch ((int)f->node.kind) {
 	case KIND_OUTPUT_JSONL:
 		f->bytes = results_bytes(res, RESULTS_OUTPUT, &f->size_bytes);
@@ -167,6 +172,8 @@ void file_close(struct file *f)
 	if (f->dir)
 		tree_dir_close(f->dir);
 	buf_release(&f->text);
+	if (f->pinned)
+		results_unpin(f->view->results);
 	view_unref(f->view);
 	job_unref(f->job);
 	free(f);

@@ -30,6 +30,7 @@ struct file {
 	struct view *view; /* at open; a reference, or NULL */
 	struct buf text;   /* changing */
 	const char *bytes; /* immutable: borrowed from view->results */
+	bool pinned;	   /* those */
 	uint64_t size_bytes;
 	int fd;			    /* owned, but for that of .batchfs/events */
 	struct draft_handle *draft; /* user: owned; NULL: opened without a name */

@@ -190,8 +190,8 @@ static int stat_changing(const struct tree *t, const struct node *n, const struc
 	return r;
 }
 
-/* The bytes of an immutable file of this generation. */
-static int immutable_size(const struct node *n, const struct view *v, uint64_t *ret)
+/* The bytes of an immutable file of this generation, which is pinned. */
+static int pinned_size(const struct node *n, const struct view *v, uint64_t *ret)
 {
 	static const enum results_file files[KIND_COUNT] = {
 		[KIND_OUTPUT_JSONL] = RESULTS_OUTPUT,
@@ -213,6 +213,17 @@ static int immutable_size(const struct node *n, const struct view *v, uint64_t *
 		results_text(v->results, n->index, &size);
 	*ret = size;
 	return 0;
+}
+
+static int immutable_size(const struct node *n, struct job *j, const struct view *v, uint64_t *ret)
+{
+	int r = job_pin_results(j, v);
+
+	if (r < 0)
+		return r;
+	r = pinned_size(n, v, ret);
+	results_unpin(v->results);
+	return r;
 }
 
 /* Since when the generation shown has been there. */
@@ -261,7 +272,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	case CLASS_GROWING:
 		return stat_log(t, j, ret);
 	case CLASS_IMMUTABLE:
-		r = tree_is_generation(n, v) ? immutable_size(n, v, &size) : -ESTALE;
+		r = tree_is_generation(n, v) ? immutable_size(n, j, v, &size) : -ESTALE;
 		if (r == 0)
 			set_file(t, ret, 0444, size, results_ns(v));
 		return r;
@@ -392,17 +403,17 @@ static int lookup_in_job(struct job *j, const char *name, struct node *n)
 	return 0;
 }
 
-/* "ID.json" in output/, "ID.txt" in text/. */
-static int lookup_record(struct job *j, const struct node *dir, const char *name, struct node *n)
+/* "ID.json" in output/, "ID.txt" in text/, of results that are pinned. */
+static int find_record(struct job *j, const struct view *v, const struct node *dir,
+		       const char *name, struct node *n)
 {
-	CLEANUP(view_unrefp) struct view *v = job_view(j);
 	bool text = dir->kind == KIND_TEXT;
 	const char *suffix = text ? ".txt" : ".json";
 	size_t size = strlen(name), suffix_size = strlen(suffix);
 	enum results_outcome outcome;
 	uint64_t index;
 
-	if (!v->results || size <= suffix_size || strcmp(name + size - suffix_size, suffix) != 0 ||
+	if (size <= suffix_size || strcmp(name + size - suffix_size, suffix) != 0 ||
 	    !results_find(v->results, name, size - suffix_size, &index) || index > TREE_INDEX_MAX)
 		return -ENOENT;
 	outcome = results_outcome(v->results, index);
@@ -414,6 +425,21 @@ static int lookup_record(struct job *j, const struct node *dir, const char *name
 	n->index = index;
 	n->generation = v->generation % (1u << GENERATION_BITS);
 	return 0;
+}
+
+static int lookup_record(struct job *j, const struct node *dir, const char *name, struct node *n)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+	int r;
+
+	if (!v->results)
+		return -ENOENT;
+	r = job_pin_results(j, v);
+	if (r < 0)
+		return r;
+	r = find_record(j, v, dir, name, n);
+	results_unpin(v->results);
+	return r;
 }
 
 static int lookup_in_root(const struct tree *t, const char *name, struct tree_entry *ret)
@@ -476,13 +502,16 @@ int tree_lookup(const struct tree *t, const struct node *dir, const char *name,
 
 /* --- what rm -r leaves --- */
 
-static uint64_t visible_records(const struct view *v, enum job_records dir)
+static uint64_t visible_records(struct job *j, const struct view *v, enum job_records dir)
 {
 	struct counts c;
 
 	if (!v->results)
 		return 0;
+	if (job_pin_results(j, v) < 0)
+		return UINT64_MAX; /* it cannot be told: some */
 	c = results_counts(v->results);
+	results_unpin(v->results);
 	return dir == JOB_RECORDS_TEXT ? c.good : c.good + c.failed;
 }
 
@@ -490,7 +519,7 @@ bool tree_records_are_cleared(struct job *j, enum job_records dir)
 {
 	CLEANUP(view_unrefp) struct view *v = job_view(j);
 
-	return job_hidden_records(j, dir) >= visible_records(v, dir);
+	return job_hidden_records(j, dir) >= visible_records(j, v, dir);
 }
 
 /* Does a listing show anything of the user's? */

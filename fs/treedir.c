@@ -28,11 +28,25 @@ struct tree_dir {
 	struct node node;
 	struct job *job;   /* a reference, or NULL */
 	struct view *view; /* a reference, or NULL */
+	bool pinned;	   /* its results */
 };
+
+static int pin(struct tree_dir *d)
+{
+	int r = 0;
+
+	if (d->view && d->view->results &&
+	    (d->node.kind == KIND_OUTPUT || d->node.kind == KIND_TEXT)) {
+		r = job_pin_results(d->job, d->view);
+		d->pinned = r == 0;
+	}
+	return r;
+}
 
 int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir **ret)
 {
 	struct tree_dir *d;
+	int r;
 
 	if (dir->kind == KIND_NONE || kind_info(dir->kind)->class != CLASS_DIRECTORY)
 		return -ENOTDIR;
@@ -49,12 +63,19 @@ int tree_dir_open(const struct tree *t, const struct node *dir, struct tree_dir 
 		}
 		d->view = job_view(d->job);
 	}
+	r = pin(d);
+	if (r < 0) {
+		tree_dir_close(d);
+		return r;
+	}
 	*ret = d;
 	return 0;
 }
 
 void tree_dir_close(struct tree_dir *d)
 {
+	if (d->pinned)
+		results_unpin(d->view->results);
 	view_unref(d->view);
 	job_unref(d->job);
 	free(d);

@@ -136,14 +136,19 @@ static const char *missing_reason(const struct job *j, enum job_state worst, boo
 
 /* The first failed record's words, as far as they fit: what a Failed job is
  * most likely about. */
-static void add_first_error(const struct results *res, struct buf *out)
+static void add_first_error(struct results *res, struct buf *out)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+	CLEANUP(results_unpinp) struct results *pinned = NULL;
 	uint64_t size = 0;
-	const char *bytes = results_bytes(res, RESULTS_ERRORS, &size);
-	const char *end = size ? memchr(bytes, '\n', size) : NULL;
+	const char *bytes, *end;
 	struct envelope v;
 
+	if (results_pin(res, NULL) < 0)
+		return;
+	pinned = res;
+	bytes = results_bytes(res, RESULTS_ERRORS, &size);
+	end = size ? memchr(bytes, '\n', size) : NULL;
 	if (!end || envelope_parse(bytes, (size_t)(end - bytes), &v) < 0)
 		return;
 	envelope_code(&v, &words);
@@ -165,8 +170,7 @@ static void add_first_error(const struct results *res, struct buf *out)
 }
 
 /* *ret: for JOB/error, the caller's; NULL: nothing to say. */
-static int describe_end(const struct job *j, enum job_state end, const struct results *res,
-			char **ret)
+static int describe_end(const struct job *j, enum job_state end, struct results *res, char **ret)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
 
@@ -202,9 +206,18 @@ static int fetch_or_give_up(struct job *j, struct store_part *p, struct paths *t
 	return r < 0 ? err_set(e, r, "%s", why.text) : 0;
 }
 
+/* Can the results that are shown be read? */
+static bool are_whole(struct job *j)
+{
+	if (!j->results || results_pin(j->results, NULL) < 0)
+		return false;
+	results_unpin(j->results);
+	return true;
+}
+
 static int fetch_parts(struct job *j, uint32_t last_attempt, struct paths *ret, struct err *e)
 {
-	bool fresh = j->results && j->row.ended_ns == 0 && last_attempt == j->row.attempt;
+	bool fresh = j->row.ended_ns == 0 && last_attempt == j->row.attempt && are_whole(j);
 	int r = fresh ? add_results_before(j, ret) : 0;
 
 	/* In order of attempts: of two failures the later one is the news. */
@@ -250,7 +263,7 @@ static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt
 	q.path_count = paths.count;
 	r = collect_run(&q, ret_sum, e);
 	if (r == 0)
-		r = results_open(dir, ret, e);
+		r = results_open(j->jobs->results, dir, ret, e);
 	if (r == 0)
 		drop_downloads(j, &paths);
 	return r;
@@ -278,17 +291,25 @@ static int open_generation(struct job *j, struct err *e)
 	CLEANUP(str_freep) char *dir = NULL;
 	int r = generation_path(j, j->row.generation, &dir);
 
-	return r < 0 ? r : results_open(dir, &j->results, e);
+	return r < 0 ? r : results_open(j->jobs->results, dir, &j->results, e);
+}
+
+/* At a start there may be many; what is damaged is told by who reads it. */
+static bool expect_generation(struct job *j)
+{
+	CLEANUP(str_freep) char *dir = NULL;
+	struct err e = ERR_INIT;
+
+	return j->row.generation > 0 && generation_path(j, j->row.generation, &dir) == 0 &&
+	       results_expect(j->jobs->results, dir, &j->results, &e) == 0;
 }
 
 void finish_reopen(struct job *j)
 {
-	struct err e = ERR_INIT;
-
 	if (j->row.phase == PHASE_ELSEWHERE)
 		elsewhere_show(j);
-	/* What is missing or damaged is made again when the job is served. */
-	if (j->row.generation == 0 || open_generation(j, &e) < 0)
+	/* What is missing is made again when the job is served. */
+	if (!expect_generation(j))
 		return;
 	if (j->row.phase == PHASE_ENDED)
 		show_end(j);
@@ -338,7 +359,7 @@ static bool is_again(const struct job *j)
 
 /* Into the record, and the record into the store; as it was if that fails. */
 static int store_end(struct job *j, uint32_t generation, const struct collect_summary *sum,
-		     const struct results *res, struct err *e)
+		     struct results *res, struct err *e)
 {
 	bool again = is_again(j), dropped;
 	enum job_state worst = worst_end(j, j->row.attempt, &dropped);
@@ -444,11 +465,25 @@ static int start_retry(struct job *j, struct err *e)
 	return 1;
 }
 
+/* Somebody found them gone or damaged, or is about to rely on them. */
+static void drop_lost(struct job *j)
+{
+	bool lost;
+
+	pthread_mutex_lock(&j->mutex);
+	lost = j->results_lost;
+	j->results_lost = false;
+	pthread_mutex_unlock(&j->mutex);
+	if (lost || (job_wishes(j).purge && !are_whole(j)))
+		results_unref(STEAL(&j->results));
+}
+
 int finish_ended(struct job *j, struct err *e)
 {
 	struct err lost = ERR_INIT;
 	int r = 0;
 
+	drop_lost(j);
 	if (!j->results) {
 		r = open_generation(j, &lost);
 		if (r == -ENOENT || r == -EUCLEAN) {

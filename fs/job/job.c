@@ -275,6 +275,27 @@ bool job_ask_results(struct job *j)
 	return away;
 }
 
+int job_pin_results(struct job *j, const struct view *v)
+{
+	struct err e = ERR_INIT;
+	int r = results_pin(v->results, &e);
+	bool newest;
+
+	if (r == 0)
+		return 0;
+	log_warning("job", "%s", e.text);
+	if (r != -ENOENT && r != -EUCLEAN)
+		return r;
+	pthread_mutex_lock(&j->mutex);
+	newest = j->view->results == v->results;
+	if (newest)
+		j->results_lost = true;
+	pthread_mutex_unlock(&j->mutex);
+	if (newest)
+		job_poke(j);
+	return newest ? -EIO : -ESTALE;
+}
+
 bool job_is_removed(struct job *j)
 {
 	return atomic_load(&j->removed);

@@ -51,6 +51,10 @@ bool job_is_settled(struct job *j);
  * are what there is to wait for. */
 bool job_ask_results(struct job *j);
 
+/* Pins the results that v has, until results_unpin().  -ESTALE: they are those of
+ * an earlier view, and gone; -EIO: they are gone or damaged, and are made again. */
+MUST_CHECK int job_pin_results(struct job *j, const struct view *v);
+
 /* Was its directory removed while it was held? */
 bool job_is_removed(struct job *j);
 

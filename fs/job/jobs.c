@@ -25,6 +25,7 @@
  * left under such a name.
  */
 
+#define MAPPED_MAX     1024 /* generations, of eight files each; see vm.max_map_count */
 #define QUICK_THREADS  3
 #define EVENTS_MAX     (8 * 1024 * 1024)
 #define REMOVED_PREFIX ".removed-"
@@ -128,6 +129,8 @@ int jobs_new(const struct jobs_options *o, struct jobs **ret, struct err *e)
 	pthread_condattr_destroy(&attr);
 	r = registry_init(&en->registry);
 	if (r == 0)
+		r = results_cache_new(MAPPED_MAX, &en->results);
+	if (r == 0)
 		r = make_dirs(en, e);
 	if (r == 0)
 		r = open_events(en, e);
@@ -191,6 +194,7 @@ void jobs_free(struct jobs *en)
 	jobs_stop(en);
 	registry_release(&en->registry);
 	seen_release(&en->seen);
+	results_cache_unref(en->results);
 	fd_closep(&en->events_fd);
 	pthread_cond_destroy(&en->wake);
 	pthread_mutex_destroy(&en->mutex);

@@ -31,9 +31,8 @@
 #include "fs/job/job.h"
 #include "fs/job/machine.h"
 
-/* An ended job's results are up to eight mappings, and the kernel allows a
- * process 65530 (vm.max_map_count). */
-#define JOBS_JOBS_MAX 8000
+/* What memory and the time of a start allow (docs/semantics.md, "Limits"). */
+#define JOBS_JOBS_MAX 100000
 
 struct jobs;
 

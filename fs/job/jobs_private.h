@@ -33,6 +33,7 @@ struct jobs {
 	struct pool *lanes[LANE_COUNT];
 	struct pool *quick; /* requests and polls: someone waits for them */
 	struct registry registry;
+	struct results_cache *results;
 	int events_fd;
 	pthread_t scheduler;
 	bool started;
@@ -89,13 +90,14 @@ struct job {
 	pthread_mutex_t mutex; /* of the following */
 	char *name;
 	struct view *view;
-	enum phase phase; /* as in row, for others */
-	bool busy;	  /* checked out */
-	bool orphaned;	  /* removed while it was: who has it erases it */
-	bool poked;	  /* something happened while it was */
-	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
-	uint64_t turn;	  /* its number among those that wait to create, or 0 */
-	bool fetch_asked; /* a `wait` wants its results */
+	enum phase phase;  /* as in row, for others */
+	bool busy;	   /* checked out */
+	bool orphaned;	   /* removed while it was: who has it erases it */
+	bool poked;	   /* something happened while it was */
+	int64_t due_ns;	   /* monotonic; INT64_MAX: not by time */
+	uint64_t turn;	   /* its number among those that wait to create, or 0 */
+	bool fetch_asked;  /* a `wait` wants its results */
+	bool results_lost; /* who wanted to read them did not find them whole */
 	struct store_wishes wishes;
 	struct watch *watches; /* parts of the running attempt, or none */
 	size_t watch_count;

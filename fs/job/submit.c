@@ -309,6 +309,7 @@ static int stage_retry(struct job *j, struct store_part *p, const char *path, st
 {
 	uint64_t size = 0;
 	const char *bytes;
+	CLEANUP(results_unpinp) struct results *pinned = NULL;
 	CLEANUP(str_freep) char *tmp = NULL;
 	CLEANUP(fd_closep) int fd = -1;
 	int r;
@@ -317,7 +318,15 @@ static int stage_retry(struct job *j, struct store_part *p, const char *path, st
 		return 0; /* made before a crash: it is renamed only when it is whole */
 	if (!j->results)
 		return err_set(e, -EAGAIN, "the results before this retry are being read");
-	bytes = results_bytes(j->results, RESULTS_RETRY, &size);
+	r = results_pin(j->results, e);
+	if (r == -ENOENT || r == -EUCLEAN) { /* made again, and then tried again */
+		results_unref(STEAL(&j->results));
+		return -EAGAIN;
+	}
+	if (r < 0)
+		return r;
+	pinned = j->results;
+	bytes = results_bytes(pinned, RESULTS_RETRY, &size);
 	if (asprintf(&tmp, "%s.tmp", path) < 0)
 		return -ENOMEM;
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

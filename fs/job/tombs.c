@@ -52,7 +52,7 @@ int job_hide_record(struct job *j, enum job_records dir, uint64_t record)
 
 	pthread_mutex_lock(&j->mutex);
 	t = tombs_locked(j);
-	count = j->view->results ? results_count(j->view->results) : 0;
+	count = j->view->results ? j->view->record_count : 0;
 	if (record >= count) {
 		r = -ENOENT;
 	} else if (!t->records[dir]) {

@@ -321,8 +321,10 @@ char *jobskit_results(struct job *j, enum results_file f)
 	char *copy;
 
 	assert_non_null(v->results);
+	assert_int_equal(results_pin(v->results, NULL), 0);
 	bytes = results_bytes(v->results, f, &size);
 	copy = strndup(size ? bytes : "", size);
+	results_unpin(v->results);
 	assert_non_null(copy);
 	return copy;
 }

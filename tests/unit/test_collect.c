@@ -102,7 +102,7 @@ static void test_everything(void **state)
 	assert_int_equal(sum.tokens.input, 6);
 	assert_int_equal(sum.tokens.output, 9);
 
-	assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), 0);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), 0);
 	assert_int_equal(results_counts(r).failed, 1);
 	assert_int_equal(results_tokens(r).output, 9);
 	assert_file(r, RESULTS_OUTPUT,
@@ -165,7 +165,7 @@ static void test_which_line_counts(void **state)
 
 		if (run(state, IN("a") "\n", files, rows[i].second ? 2 : 1, &sum, &e) < 0)
 			fail_msg("%s: %s", rows[i].why, e.text);
-		assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), 0);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), 0);
 		at = results_bytes(r, RESULTS_OUTPUT, &size);
 		if (size != strlen(rows[i].want) || memcmp(at, rows[i].want, size) != 0)
 			fail_msg("%s: %.*s", rows[i].why, (int)size, at);
@@ -187,7 +187,7 @@ static void test_records_without_ids(void **state)
 			     "{\"modelInput\":{},\"recordId\":\"own\"}",
 			     files, 1, &sum, &e),
 			 0);
-	assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), 0);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), 0);
 	assert_int_equal(sum.counts.good, 1);
 	assert_file(r, RESULTS_RETRY,
 		    " {\"recordId\":\"r0000001\", \"modelInput\":{}}\n"

@@ -68,7 +68,7 @@ static struct results *open_ok(void **state)
 	struct results *r = NULL;
 	struct err e = ERR_INIT;
 
-	if (results_open(tempdir_path(state, "g1").text, &r, &e) < 0)
+	if (results_open(NULL, tempdir_path(state, "g1").text, &r, &e) < 0)
 		fail_msg("%s", e.text);
 	return r;
 }
@@ -211,10 +211,10 @@ static void test_refused(void **state)
 	struct err e = ERR_INIT;
 	const struct results_record nameless = {.id = "", .id_size = 0};
 
-	assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -ENOENT);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -ENOENT);
 	assert_int_equal(results_writer_add(w, &nameless, &e), -EINVAL);
 	assert_int_equal(results_writer_commit(w, &e), -EINVAL); /* an error is kept */
-	assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -ENOENT);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -ENOENT);
 	writer_freep(&w);
 	assert_int_equal(access(tempdir_path(state, "g1.tmp").text, F_OK), -1);
 
@@ -223,8 +223,8 @@ static void test_refused(void **state)
 	add(w, "other", RESULTS_MISSING, "", "");
 	add(w, "same", RESULTS_MISSING, "", "");
 	assert_int_equal(results_writer_commit(w, &e), -EEXIST);
-	assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -ENOENT);
-	assert_int_equal(results_open(tempdir_path(state, "g1/x").text, &r, &e), -ENOENT);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -ENOENT);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1/x").text, &r, &e), -ENOENT);
 }
 
 static void test_what_a_kill_left_is_replaced(void **state)
@@ -333,19 +333,19 @@ static void test_damaged_files_are_refused(void **state)
 		write_three(state);
 		assert_int_equal(stat(path.text, &st), 0);
 		assert_int_equal(truncate(path.text, st.st_size + 1), 0);
-		assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
 		if (st.st_size) {
 			assert_int_equal(truncate(path.text, st.st_size / 2), 0);
-			assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e),
+			assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
 					 -EUCLEAN);
 			assert_int_equal(truncate(path.text, 0), 0);
-			assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e),
+			assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
 					 -EUCLEAN);
 		}
 		assert_int_equal(unlink(path.text), 0);
-		assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
 		assert_int_equal(mkdir(path.text, 0700), 0);
-		assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
 	}
 	write_three(state);
 	for (uint64_t at = 0; at < sizeof(struct results_header); at++) {
@@ -355,7 +355,7 @@ static void test_damaged_files_are_refused(void **state)
 		assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
 		byte ^= 0x40;
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-		assert_int_equal(results_open(tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
 		byte ^= 0x40;
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
 		close(fd);

@@ -9,8 +9,8 @@
  * A pin maps it if it is not; without pins it stays mapped, and is the newest
  * of a list from whose old end those are unmapped that are too many.  Mapping
  * reads the disk, so it is done with the generation's own mutex, and the
- * cache's is held for a few instructions only.  A pin is counted before the
- * mapping begins: what has one is not in the list and is never unmapped.
+ * cache's is held for a few instructions only: where the first pin comes or the
+ * last one goes.  What has a pin is mapped, and not in the list.
  */
 
 struct results_cache {
@@ -155,49 +155,69 @@ int results_expect(struct results_cache *c, const char *dir, struct results **re
 
 /* --- pins --- */
 
-/* Takes a pin; true if it is mapped. */
-static bool take_pin(struct results *r)
+/* One more, if there is one already: then it is mapped, and stays so. */
+static bool try_pin(struct results *r)
 {
+	unsigned n = atomic_load_explicit(&r->pins, memory_order_relaxed);
+
+	while (n > 0)
+		if (atomic_compare_exchange_weak_explicit(&r->pins, &n, n + 1, memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+	return false;
+}
+
+/* The first pin, if it is mapped. */
+static bool pin_mapped(struct results *r)
+{
+	struct results_cache *c = r->cache;
 	bool mapped;
 
-	pthread_mutex_lock(&r->cache->mutex);
+	pthread_mutex_lock(&c->mutex);
 	mapped = r->mapped;
-	if (mapped && r->pins == 0)
-		unlink_locked(r->cache, r);
-	r->pins++;
-	pthread_mutex_unlock(&r->cache->mutex);
+	if (mapped && atomic_fetch_add(&r->pins, 1) == 0)
+		unlink_locked(c, r);
+	pthread_mutex_unlock(&c->mutex);
 	return mapped;
 }
 
-static bool is_mapped(struct results *r)
+/* With the mutex over mapping it. */
+static int map_and_pin(struct results *r, struct err *e)
 {
-	bool mapped;
+	int error = results_map(r->dir, &r->maps, &r->header, e);
 
+	if (error < 0)
+		return error;
 	pthread_mutex_lock(&r->cache->mutex);
-	mapped = r->mapped;
+	r->mapped = true;
+	atomic_store(&r->pins, 1);
 	pthread_mutex_unlock(&r->cache->mutex);
-	return mapped;
+	return 0;
 }
 
 int results_pin(struct results *r, struct err *e)
 {
 	int error = 0;
 
-	if (!r->cache || take_pin(r))
+	if (!r->cache || try_pin(r) || pin_mapped(r))
 		return 0;
 	pthread_mutex_lock(&r->map_mutex);
-	if (!is_mapped(r)) {
-		error = results_map(r->dir, &r->maps, &r->header, e);
-		if (error == 0) {
-			pthread_mutex_lock(&r->cache->mutex);
-			r->mapped = true;
-			pthread_mutex_unlock(&r->cache->mutex);
-		}
-	}
+	if (!pin_mapped(r))
+		error = map_and_pin(r, e);
 	pthread_mutex_unlock(&r->map_mutex);
-	if (error < 0)
-		results_unpin(r);
 	return error;
+}
+
+/* One less, unless it is the last. */
+static bool try_unpin(struct results *r)
+{
+	unsigned n = atomic_load_explicit(&r->pins, memory_order_relaxed);
+
+	while (n > 1)
+		if (atomic_compare_exchange_weak_explicit(&r->pins, &n, n - 1, memory_order_release,
+							  memory_order_relaxed))
+			return true;
+	return false;
 }
 
 void results_unpin(struct results *r)
@@ -206,10 +226,10 @@ void results_unpin(struct results *r)
 	struct results_mappings gone = {.files = {{NULL, 0}}};
 	struct results *last;
 
-	if (!c)
+	if (!c || try_unpin(r))
 		return;
 	pthread_mutex_lock(&c->mutex);
-	if (--r->pins == 0 && r->mapped)
+	if (atomic_fetch_sub(&r->pins, 1) == 1)
 		link_newest_locked(c, r);
 	if (c->count > c->max) {
 		last = c->oldest;

@@ -27,9 +27,9 @@ struct results {
 	/* Of who has a pin: */
 	struct results_header header;
 	struct results_mappings maps;
-	/* Under the cache's mutex: */
+	atomic_uint pins; /* from and to 0 under the cache's mutex */
+	/* Under that: */
 	bool mapped;
-	unsigned pins;
 	struct results *newer, *older; /* of those that are mapped and have no pin */
 };
 

@@ -66,6 +66,7 @@ static const char part_select[] =
 struct store {
 	pthread_mutex_t lock; /* over db; nothing else is taken while it is held */
 	sqlite3 *db;
+	sqlite3_stmt *part_select; /* owned; NULL until it is needed */
 	char id[STOREFILE_ID_SIZE + 1];
 };
 
@@ -119,6 +120,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	sqlite3_finalize(s->part_select);
 	sqlite3_close(s->db);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_destroy(&s->lock);
@@ -512,19 +514,35 @@ int store_jobs(struct store *s, int (*each)(void *ctx, const struct store_job *j
 	return r;
 }
 
+/* Kept prepared: a start asks it of every job. */
+static int select_parts_locked(struct store *s, uint64_t job, sqlite3_stmt **ret, struct err *e)
+{
+	int r = s->part_select ? 0 : prepare(s->db, part_select, &s->part_select, e);
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(s->part_select, 1, (int64_t)job);
+	*ret = s->part_select;
+	return 0;
+}
+
+static void resetp(sqlite3_stmt **s)
+{
+	sqlite3_reset(*s);
+}
+
 static int load_parts_locked(struct store *s, uint64_t job, struct store_part **ret,
 			     size_t *ret_count, struct err *e)
 {
-	CLEANUP(finalizep) sqlite3_stmt *select = NULL;
+	CLEANUP(resetp) sqlite3_stmt *select = NULL;
 	struct store_part *parts = NULL;
 	size_t count = 0, capacity = 0;
 	void *room = NULL;
 	int r, step;
 
-	r = prepare(s->db, part_select, &select, e);
+	r = select_parts_locked(s, job, &select, e);
 	if (r < 0)
 		return r;
-	sqlite3_bind_int64(select, 1, (int64_t)job);
 	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
 		parts = grow(&room, &capacity, count, sizeof(*parts));
 		if (!parts || storerow_take_part(select, &parts[count]) < 0) {
@@ -538,7 +556,9 @@ static int load_parts_locked(struct store *s, uint64_t job, struct store_part **
 		store_parts_free(room, count);
 		return r;
 	}
-	*ret = room;
+	/* Kept by a hundred thousand jobs, which have one part each. */
+	parts = reallocarray(room, count ? count : 1, sizeof(*parts));
+	*ret = parts ? parts : room;
 	*ret_count = count;
 	return 0;
 }

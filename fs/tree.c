@@ -72,13 +72,22 @@ const struct kind_info *kind_info(enum kind k)
 #define ROOT_INO	1  /* FUSE_ROOT_ID */
 #define LOOKUP_TRIES	16 /* each lost to a rename in that moment */
 
+/* The kernel finds an inode by a hash in which the lower bits of its number
+ * count most: numbers of a hundred thousand jobs that differ in the upper ones
+ * only would all be in one place. */
+static uint64_t mix(uint64_t job, uint64_t index)
+{
+	return (index ^ job) & ((UINT64_C(1) << INDEX_BITS) - 1);
+}
+
 uint64_t node_to_ino(const struct node *n)
 {
 	if (n->kind == KIND_ROOT)
 		return ROOT_INO;
 	return n->job << (INDEX_BITS + GENERATION_BITS + KIND_BITS) |
 	       (uint64_t)n->kind << (INDEX_BITS + GENERATION_BITS) |
-	       (uint64_t)(n->generation % (1u << GENERATION_BITS)) << INDEX_BITS | n->index;
+	       (uint64_t)(n->generation % (1u << GENERATION_BITS)) << INDEX_BITS |
+	       mix(n->job, n->index);
 }
 
 struct node node_from_ino(uint64_t ino)
@@ -87,10 +96,10 @@ struct node node_from_ino(uint64_t ino)
 
 	if (ino == ROOT_INO)
 		return n;
-	n.index = ino & ((UINT64_C(1) << INDEX_BITS) - 1);
 	n.generation = (unsigned)(ino >> INDEX_BITS) & ((1u << GENERATION_BITS) - 1);
 	n.kind = (enum kind)(ino >> (INDEX_BITS + GENERATION_BITS) & ((1u << KIND_BITS) - 1));
 	n.job = ino >> (INDEX_BITS + GENERATION_BITS + KIND_BITS);
+	n.index = mix(n.job, ino);
 	if (n.kind >= KIND_COUNT)
 		n.kind = KIND_NONE;
 	return n;

@@ -12,7 +12,7 @@
  *	| job     | kind | generation| index  |
  *
  * job 0 is the mount's own; index is a record's index in the input, or the
- * number of a user's file; generation is that of the results, modulo 64, so
+ * number of a user's file, exclusive or with the job; generation is that of the results, modulo 64, so
  * that a retry's results are other files to the kernel than those before.  What
  * does not fit is refused or not shown, never given another's number.
  *

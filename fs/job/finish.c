@@ -304,17 +304,31 @@ static bool expect_generation(struct job *j)
 	       results_expect(j->jobs->results, dir, &j->results, &e) == 0;
 }
 
+/* Nothing is to be done for most of what a start finds. */
+static void rest(struct job *j)
+{
+	const struct store_wishes *w = &j->wishes;
+	bool automatic = j->row.phase == PHASE_ELSEWHERE && j->jobs->o.fetch_auto;
+
+	if (!w->held && !w->submit && !w->stop && !w->retry && !w->fetch && !w->purge && !automatic)
+		j->due_ns = INT64_MAX;
+}
+
 void finish_reopen(struct job *j)
 {
-	if (j->row.phase == PHASE_ELSEWHERE)
+	if (j->row.phase == PHASE_ELSEWHERE) {
 		elsewhere_show(j);
+		rest(j);
+	}
 	/* What is missing is made again when the job is served. */
 	if (!expect_generation(j))
 		return;
-	if (j->row.phase == PHASE_ENDED)
-		show_end(j);
-	else
+	if (j->row.phase != PHASE_ENDED) {
 		job_publish(j, j->view->state, "");
+		return;
+	}
+	show_end(j);
+	rest(j);
 }
 
 int finish_restore(struct job *j, struct err *e)

@@ -4,7 +4,7 @@
  * The scheduler thread looks through the jobs, hands those that are due to the
  * pool, one checked-out job an item, and sleeps until the next one is due or
  * something happened.  It never touches a record itself.  A look through ten
- * thousand jobs takes well under a millisecond; nothing finer is needed.
+ * thousand jobs takes about a millisecond; nothing finer is needed.
  */
 
 #include <errno.h>

@@ -333,7 +333,8 @@ static void test_damaged_files_are_refused(void **state)
 		write_three(state);
 		assert_int_equal(stat(path.text, &st), 0);
 		assert_int_equal(truncate(path.text, st.st_size + 1), 0);
-		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
+				 -EUCLEAN);
 		if (st.st_size) {
 			assert_int_equal(truncate(path.text, st.st_size / 2), 0);
 			assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
@@ -343,9 +344,11 @@ static void test_damaged_files_are_refused(void **state)
 					 -EUCLEAN);
 		}
 		assert_int_equal(unlink(path.text), 0);
-		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
+				 -EUCLEAN);
 		assert_int_equal(mkdir(path.text, 0700), 0);
-		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
+				 -EUCLEAN);
 	}
 	write_three(state);
 	for (uint64_t at = 0; at < sizeof(struct results_header); at++) {
@@ -355,7 +358,8 @@ static void test_damaged_files_are_refused(void **state)
 		assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
 		byte ^= 0x40;
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), -EUCLEAN);
+		assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e),
+				 -EUCLEAN);
 		byte ^= 0x40;
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
 		close(fd);

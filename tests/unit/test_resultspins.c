@@ -178,8 +178,7 @@ static void test_threads(void **state)
 	assert_int_equal(results_cache_new(3, &c), 0);
 	for (int i = 0; i < GENERATIONS; i++) {
 		write_one(state, i);
-		assert_int_equal(results_expect(c, path_of(state, i).text, &s[0].r[i], NULL),
-				 0);
+		assert_int_equal(results_expect(c, path_of(state, i).text, &s[0].r[i], NULL), 0);
 	}
 	for (unsigned t = 0; t < THREADS; t++) {
 		s[t] = s[0];

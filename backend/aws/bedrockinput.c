@@ -163,9 +163,9 @@ static int write_record(FILE *to, const char *line, size_t size)
 	if (envelope_parse(line, size, &v) < 0 || jsonspan_type(v.input) != JSONSPAN_OBJECT)
 		return 0;
 	fprintf(to, "{\"recordId\":%.*s,\"modelInput\":", (int)v.id.size, v.id.at);
-	fwrite(v.input.at, 1, v.input.size, to);
-	fputs("}\n", to);
-	return ferror(to) ? -EIO : 0;
+	if (fwrite(v.input.at, 1, v.input.size, to) != v.input.size || fputs("}\n", to) < 0)
+		return errno ? -errno : -EIO;
+	return 0;
 }
 
 static int copy_records(struct lines *l, FILE *to)

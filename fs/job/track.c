@@ -367,21 +367,24 @@ static void round_release(struct round *r)
 }
 
 /* Answers that say why there are none.  The first words stand, as a request's
- * number in later ones would make them news each time. */
+ * number in later ones would make them news each time.  An end that was told
+ * before the poll failed has words of its own. */
 static void tell_failure(struct jobs *en, struct round *r, int failed, const struct err *e)
 {
 	unsigned n = ++en->polls_failed;
+	bool tell = n >= FAILED_TELL || failed == -EACCES;
 
 	if ((n & (n - 1)) == 0) /* the 1st, 2nd, 4th, ... */
 		log_warning("track", "%s", e->text);
-	if (n < FAILED_TELL && failed != -EACCES)
-		return;
 	for (size_t i = 0; i < r->count; i++) {
 		struct part_status *s = &r->answers[i];
+		bool told = strncmp(s->message, FAILED_WORDS, strlen(FAILED_WORDS)) == 0;
+		bool ended = job_state_is_end(s->state);
 
-		if (strncmp(s->message, FAILED_WORDS, strlen(FAILED_WORDS)) == 0)
+		if (!ended && (!tell || told))
 			continue;
-		snprintf(s->message, sizeof(s->message), FAILED_WORDS "%s", e->text);
+		if (!ended)
+			snprintf(s->message, sizeof(s->message), FAILED_WORDS "%s", e->text);
 		deliver(r->jobs[i], r->remotes[i], s, false);
 	}
 }

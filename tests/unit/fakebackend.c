@@ -340,7 +340,7 @@ static int op_poll(struct backend *b, const char *const *remotes, struct part_st
 	if (found)
 		tell_all_locked(f, found, ctx);
 	pthread_mutex_unlock(&f->mutex);
-	return leave(f, 0);
+	return leave(f, spend(&f->poll_torn) ? again("poll", e) : 0);
 }
 
 static int op_stop(struct backend *b, const char *remote, struct err *e)

@@ -51,6 +51,7 @@ struct fakebackend {
 	atomic_int create_lost;		     /* created, but the answer is -EAGAIN */
 	atomic_int put_refused, create_refused, stop_refused, forget_again;
 	atomic_int fetch_error; /* -errno, of all */
+	atomic_int poll_torn;	/* answers come, and then it fails */
 	atomic_int end;		/* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
 	unsigned blind_repeats; /* creates of what exists that did not say that it may */
 	const char *faults, *warnings; /* of every input */

@@ -206,6 +206,21 @@ static void test_trouble_is_told_and_gone(void **state)
 	assert_string_equal(v->error, "");
 }
 
+/* Of a list that breaks off the first pages have come all the same. */
+static void test_an_end_that_is_told_before_a_poll_fails(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->end, JOB_FAILED);
+	atomic_store(&k->provider->poll_torn, 1000);
+	k->provider->message = "the role may not read the input";
+	k->provider->outcomes[0] = "m";
+	j = jobskit_submit(k, "torn");
+	jobskit_wait(k, j, JOB_FAILED);
+	jobskit_wait_error(k, j, "the role may not read the input");
+}
+
 static void test_trouble_in_every_call(void **state)
 {
 	struct jobskit *k = *state;
@@ -504,6 +519,7 @@ int main(void)
 		TEST(test_a_submit_does_not_outlive_a_refusal),
 		TEST(test_a_submit_left_on_a_draft_that_is_not_ready),
 		TEST(test_trouble_is_told_and_gone),
+		TEST(test_an_end_that_is_told_before_a_poll_fails),
 		TEST(test_trouble_in_every_call),
 		TEST(test_polls_that_fail_are_told),
 		TEST(test_stop_while_it_runs),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/aws/bedrock_private.h"
+#include "backend/aws/cures.h"
 
 /*
  * The source put together: one struct aws for all calls, one control plane,
@@ -131,6 +132,51 @@ static void bedrock_metrics(struct backend *b, struct buf *out)
 			 (unsigned long long)rows[i].value);
 }
 
+/* --- what goes wrong, with what to do about it --- */
+
+static int advised(struct backend *backend, int r, struct err *e)
+{
+	const struct bedrock *b = bedrock_of(backend);
+	const struct cures_context c = {.region = b->region, .bucket = b->bucket};
+
+	if (r < 0 && e)
+		cures_advise(e, &c);
+	return r;
+}
+
+static int op_put_input(struct backend *b, const struct backend_part *p, struct err *e)
+{
+	return advised(b, bedrock_put_input(b, p, e), e);
+}
+
+static int op_create(struct backend *b, const struct backend_part *p, char **ret_remote,
+		     struct err *e)
+{
+	return advised(b, bedrock_create(b, p, ret_remote, e), e);
+}
+
+static int op_stop(struct backend *b, const char *remote, struct err *e)
+{
+	return advised(b, bedrock_stop(b, remote, e), e);
+}
+
+static int op_fetch(struct backend *b, const char *remote, const char *dir,
+		    struct backend_files *ret, struct err *e)
+{
+	return advised(b, bedrock_fetch(b, remote, dir, ret, e), e);
+}
+
+static int op_fetch_input(struct backend *b, const char *remote, const char *path, struct err *e)
+{
+	return advised(b, bedrock_fetch_input(b, remote, path, e), e);
+}
+
+static int op_purge(struct backend *b, const struct backend_part *p, const char *remote,
+		    struct err *e)
+{
+	return advised(b, bedrock_purge(b, p, remote, e), e);
+}
+
 static const struct backend_ops bedrock_ops = {
 	.kind = "bedrock",
 	.poll_first_ns = 5 * NS_PER_S,
@@ -144,14 +190,14 @@ static const struct backend_ops bedrock_ops = {
 	.check_model = bedrock_check_model,
 	.check_config = bedrock_check_config,
 	.check_input = bedrock_check_input,
-	.put_input = bedrock_put_input,
-	.create = bedrock_create,
+	.put_input = op_put_input,
+	.create = op_create,
 	.poll = bedrock_poll,
-	.stop = bedrock_stop,
-	.fetch = bedrock_fetch,
-	.fetch_input = bedrock_fetch_input,
+	.stop = op_stop,
+	.fetch = op_fetch,
+	.fetch_input = op_fetch_input,
 	.forget = bedrock_forget,
-	.purge = bedrock_purge,
+	.purge = op_purge,
 	.describe = bedrock_describe,
 	.price = bedrock_price,
 	.metrics = bedrock_metrics,

@@ -120,7 +120,7 @@ static void add_model(struct buf *out, const char *id, const char *name, const c
 	enum model_family f = models_family(id);
 
 	buf_addf(out, "%s\t%s\t%s%s%s\n", id, f == FAMILY_UNKNOWN ? "-" : models_family_name(f),
-		 name ? name : "", *note ? "; " : "", note);
+		 name ? name : "", name && *name && *note ? "; " : "", note);
 }
 
 void bedrock_models(struct backend *backend, struct buf *out)

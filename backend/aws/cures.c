@@ -13,7 +13,8 @@
  * the parts of words were chosen to hold no id, number or name.
  */
 
-#define WORDS_MAX 2048 /* of the service's; job messages have no more */
+#define WORDS_MAX   2048 /* of the service's; job messages have no more */
+#define ADVISED_MAX 480	 /* of an error's own, before its advice */
 
 #define ASK_POLICY "batchfs --print-iam shows the policies to have"
 
@@ -126,6 +127,8 @@ static const struct cures_row rows[] = {
 	 "write timeout = 168 to config, use a global. profile or another region, and retry"},
 
 	/* ---- credentials, clocks, rates ---- */
+	{"scoped to a valid region", "AWS has no such region, or not for this service",
+	 "check the spelling of -o region=, AWS_REGION or the profile's region"},
 	{"token included in the request is expired|token has expired|ExpiredToken|"
 	 "ExpiredTokenException|RequestExpired",
 	 "the credentials of this session have run out",
@@ -153,6 +156,25 @@ static const struct cures_row rows[] = {
 	{"Access Denied|AccessDenied",
 	 "{caller} may not do this in {bucket}: its own policies, the bucket's or the key's",
 	 "allow it; " ASK_POLICY},
+
+	/* ---- answers without words: S3 gives none to HEAD ---- */
+	{": status 400", "S3 says no more; most often the credentials of this session have run out",
+	 "log in again (aws sso login, or how else you get them); waiting jobs go on by themselves"},
+	{": status 403", "{caller} is unknown to S3, or may not do this in {bucket}",
+	 "ask batchfs --check, which says what is missing"},
+
+	/* ---- the network ---- */
+	{"does not answer in time|does not take connections in time|refuses connections|"
+	 "cannot be reached|closes connections without a whole answer",
+	 "the service is down, or a network or proxy between here and there",
+	 "check the network, HTTPS_PROXY, and AWS_ENDPOINT_URL if it is set; a mount tries again by "
+	 "itself"},
+	{"has a name that cannot be resolved", "there is no such host, or DNS is down",
+	 "check the network and the spelling of the region; a mount tries again by itself"},
+	{"cannot be talked to over TLS",
+	 "something answers that is not trusted here, or does not speak TLS",
+	 "name the authority of your network's proxy with AWS_CA_BUNDLE=FILE, and look at "
+	 "AWS_ENDPOINT_URL if it is set"},
 };
 
 /* Is one of the alternatives in text?  For a code: is it one of them? */
@@ -264,6 +286,38 @@ void cures_add(struct buf *out, const char *code, const char *words, const struc
 	add_filled(out, row->cause, c ? c : &nothing);
 	buf_add_str(out, ": ");
 	add_filled(out, row->cure, c ? c : &nothing);
+}
+
+/* At most so much, and no part of a word or of a character. */
+static size_t cut_words(const char *text)
+{
+	size_t size = strlen(text);
+
+	if (size <= ADVISED_MAX)
+		return size;
+	for (size = ADVISED_MAX; size > 1 && text[size] != ' ';)
+		size--;
+	return size;
+}
+
+void cures_advise(struct err *e, const struct cures_context *c)
+{
+	static const struct cures_context nothing;
+	CLEANUP(buf_release) struct buf advice = BUF_INIT(ERR_TEXT_MAX);
+	const struct cures_row *row = find("", e->text);
+	size_t size = cut_words(e->text);
+	struct err with = ERR_INIT;
+
+	if (!row || strstr(e->text, "; "))
+		return;
+	add_filled(&advice, row->cause, c ? c : &nothing);
+	buf_add_str(&advice, ": ");
+	add_filled(&advice, row->cure, c ? c : &nothing);
+	if (buf_error(&advice) < 0 || size + advice.size + 8 > sizeof(e->text))
+		return; /* the words are worth more than half of the advice */
+	err_set(&with, 0, "%.*s%s; %s", (int)size, e->text, e->text[size] ? " ..." : "",
+		advice.data);
+	*e = with;
 }
 
 const struct cures_row *cures_rows(size_t *ret_count)

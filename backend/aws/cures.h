@@ -12,6 +12,7 @@
  */
 
 #include "fs/base/buf.h"
+#include "fs/base/err.h"
 
 /* What the words are about, as far as it is known; NULL where it is not. */
 struct cures_context {
@@ -22,6 +23,10 @@ struct cures_context {
  * known.  code: "ValidationException", "Expired" (how a job ended), or NULL;
  * it stands for the words if these are NULL or empty. */
 void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c);
+
+/* The same for an error of a call, if it has no advice yet: ours have theirs
+ * after "; ".  Long words are cut for it. */
+void cures_advise(struct err *e, const struct cures_context *c);
 
 /* The table, for the manual and for tests.  match: parts of words, or a code,
  * with '|' between alternatives and '=' before one that has to be all of it.  Texts have {model}, {base} (its id without

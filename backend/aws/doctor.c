@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "backend/aws/cures.h"
 #include "backend/aws/doctor_private.h"
 #include "backend/aws/endpoint.h"
 #include "backend/aws/naming.h"
@@ -75,9 +76,12 @@ static void watchdog_stop(struct watchdog *w)
 	pthread_mutex_destroy(&w->mutex);
 }
 
-const char *doctor_words(int r, const struct err *e)
+const char *doctor_words(int r, struct err *e)
 {
-	return r == -ECANCELED ? "no answer within half a minute" : e->text;
+	if (r == -ECANCELED)
+		return "no answer within half a minute; check the network and HTTPS_PROXY";
+	cures_advise(e, NULL);
+	return e->text;
 }
 
 bool doctor_is_root(const struct doctor *d)

@@ -40,8 +40,8 @@ struct doctor {
 	char model_name[128]; /* "Claude Sonnet 4.6"; or empty */
 };
 
-/* Why there is no answer: e's words, but for what was not waited for. */
-const char *doctor_words(int r, const struct err *e);
+/* Why there is no answer: e's words and what to do, or that it was not waited for. */
+const char *doctor_words(int r, struct err *e);
 
 /* Is there an account's root behind the call?  It may do everything. */
 bool doctor_is_root(const struct doctor *d);

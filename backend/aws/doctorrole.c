@@ -140,7 +140,7 @@ static void find_principal(struct doctor *d)
 }
 
 /* Says why it cannot be told, after r of iam_simulate(). */
-static void tell_unsure(struct doctor *d, const char *question, int r, const struct err *e)
+static void tell_unsure(struct doctor *d, const char *question, int r, struct err *e)
 {
 	if (r == -EACCES)
 		checklist_unsure(&d->list, question,

@@ -121,7 +121,7 @@ static int discover(struct s3 *s, struct err *e)
 	s3_request_init(s, S3_OP_HEAD_BUCKET, &q);
 	s3_request_aim(&q, &t);
 	r = aws_run(s->aws, &q, &a, e);
-	if (a.bucket_region[0] && set_region(s, a.bucket_region))
+	if (a.status != 404 && a.bucket_region[0] && set_region(s, a.bucket_region))
 		return 0;
 	/* Whoever answers and does not tell is right where it was asked.  A 400
 	 * says too little: the request that follows will hear more. */

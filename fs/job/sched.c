@@ -104,9 +104,9 @@ static void service(void *arg)
 		r = 0;
 	if (r < 0)
 		in_trouble(j, r, &e);
-	else
-		j->trouble_count = 0;
 	pthread_mutex_lock(&j->mutex);
+	if (r >= 0 && j->turn == 0) /* who waits for its turn is not out of it yet */
+		j->trouble_count = 0;
 	j->busy = false;
 	if (j->poked || r == 1)
 		j->due_ns = 0;

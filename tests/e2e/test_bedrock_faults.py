@@ -333,6 +333,36 @@ def test_no_network_at_all_queues_and_goes_on(new_bedrock, cloud):
     cloud.only_job()
 
 
+def test_a_service_that_stays_away_is_told_of_once_and_asked_ever_less(new_bedrock, cloud):
+    mount = new_bedrock().start()
+    cloud.double.fault("CreateModelInvocationJob", "503", -1)
+    job = mount.job("one")
+    job.fill(DATA, CLAUDE)
+    until(lambda: "cannot go on" in job.read("log"), 20)
+    sh("sleep 8")
+    assert job.read("log").count("cannot go on") == 1, job.read("log")
+    cloud.double.clear_faults()
+    assert job.wait_end(60) == "Completed"
+    cloud.only_job()
+
+
+@pytest.mark.parametrize("key, value, words, cure", [
+    ("AWS_SECRET_ACCESS_KEY", "wrong", "SignatureDoesNotMatch", "check the secret key"),
+    ("AWS_ACCESS_KEY_ID", "AKIAXXXXXXXXXXXXXXXX", "InvalidAccessKeyId", "check -o profile="),
+    ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9", "refuses connections", "check the network")])
+def test_what_keeps_an_upload_is_told_with_its_cure(new_bedrock, key, value, words, cure):
+    mount = new_bedrock()
+    mount.variables = {**mount.variables, key: value}
+    mount.start()
+    job = mount.job("one")
+    job.fill(DATA, CLAUDE)
+    until(lambda: words in job.read("error"), 20, "nothing is said")
+    assert cure in job.read("error")
+    assert cure in json.loads(job.read("status.json"))["error"]
+    job.ctl("stop")
+    assert job.wait_end() == "Stopped"
+
+
 def test_one_list_serves_all_jobs(new_bedrock, cloud):
     mount = new_bedrock({"poll": "0.5"}).start()
     with cloud.double.setting(durations={"InProgress": 6.0}):

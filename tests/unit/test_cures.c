@@ -216,12 +216,59 @@ static void test_long_words(void **state)
 	assert_true(out.size <= 2048);
 }
 
+static void test_errors_of_calls(void **state)
+{
+	static const struct {
+		const char *why, *text;
+		const char *advised; /* a part; NULL: as it was */
+	} rows[] = {
+		{"a wrong secret", "PUT http://x/in.jsonl: SignatureDoesNotMatch (request 1)",
+		 "(request 1); the clock is wrong, the secret key is, or"},
+		{"S3 has no words in HEAD",
+		 "cannot look at s3://b/k: HEAD http://x/k: status 400 (request t)",
+		 "(request t); S3 says no more; most often the credentials"},
+		{"a region that there is not",
+		 "SignatureDoesNotMatch: Credential should be scoped to a "
+		 "valid region.",
+		 "; AWS has no such region"},
+		{"no network",
+		 "HEAD http://x/: the server does not answer in time (after 60048 ms)",
+		 "after 60048 ms); the service is down, or a network"},
+		{"no name", "GET http://x/: the server has a name that cannot be resolved (x)",
+		 "; there is no such host"},
+		{"no TLS", "GET https://x/: the server cannot be talked to over TLS (x)",
+		 "AWS_CA_BUNDLE=FILE"},
+		{"advice is there already", "the session's token has expired; run aws sso login",
+		 NULL},
+		{"nothing is known", "cannot open in.jsonl: Permission denied", NULL},
+	};
+	CLEANUP(buf_release) struct buf endless = BUF_INIT(ERR_TEXT_MAX);
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		err_set(&e, 0, "%s", rows[i].text);
+		cures_advise(&e, &full);
+		if (rows[i].advised ? !strstr(e.text, rows[i].advised)
+				    : strcmp(e.text, rows[i].text) != 0)
+			fail_msg("%s: %s", rows[i].why, e.text);
+		assert_memory_equal(e.text, rows[i].text, strlen(rows[i].text) - 1);
+	}
+	/* What a service repeats of a request leaves room for the cure. */
+	while (endless.size < 900)
+		buf_add_str(&endless, "SignatureDoesNotMatch: \xc3\xa4\xc3\xa4 ");
+	err_set(&e, 0, "%s", endless.data);
+	cures_advise(&e, &full);
+	assert_non_null(strstr(e.text, "SignatureDoesNotMatch: \xc3\xa4\xc3\xa4 ...; the clock"));
+	assert_non_null(strstr(e.text, "look for a proxy"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_failures),  cmocka_unit_test(test_each_row_is_met),
 		cmocka_unit_test(test_unknown_words), cmocka_unit_test(test_little_is_known),
-		cmocka_unit_test(test_long_words),
+		cmocka_unit_test(test_long_words),    cmocka_unit_test(test_errors_of_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,16 +127,23 @@ static void test_the_region_is_asked_for_once(void **state)
 
 static void test_there_is_no_such_bucket(void **state)
 {
-	static const struct s3kit_rule rules[] = {{"HEAD", "/bucket", 0, {.status = 404}}};
-	CLEANUP(s3kit_close) struct s3kit k = {.rules = NULL};
-	const char *region;
-	struct err e = ERR_INIT;
+	static const char *const headers[] = {
+		NULL, "x-amz-bucket-region: us-east-1\r\n", /* where there would be one */
+	};
 
 	(void)state;
-	s3kit_open(&k, rules, COUNT_OF(rules));
-	assert_int_equal(s3_region(k.s3, &region, &e), -ENOENT);
-	assert_non_null(strstr(e.text, "no bucket bucket"));
-	assert_int_equal(s3_put_bytes(k.s3, "k", "x", 1, NULL, &e), -ENOENT);
+	for (size_t i = 0; i < COUNT_OF(headers); i++) {
+		const struct s3kit_rule rules[] = {
+			{"HEAD", "/bucket", 0, {.status = 404, .headers = headers[i]}}};
+		CLEANUP(s3kit_close) struct s3kit k = {.rules = NULL};
+		const char *region;
+		struct err e = ERR_INIT;
+
+		s3kit_open(&k, rules, COUNT_OF(rules));
+		assert_int_equal(s3_region(k.s3, &region, &e), -ENOENT);
+		assert_non_null(strstr(e.text, "no bucket bucket"));
+		assert_int_equal(s3_put_bytes(k.s3, "k", "x", 1, NULL, &e), -ENOENT);
+	}
 }
 
 static void test_redirects(void **state)

@@ -11,6 +11,7 @@
 #include "fs/base/jsonspan.h"
 #include "fs/job/bestlines.h"
 #include "fs/job/input.h"
+#include "fs/job/inputjoin.h"
 #include "fs/job/linereader.h"
 #include "fs/job/resultcsv.h"
 
@@ -42,6 +43,7 @@ struct collect {
 	struct collect_summary sum;
 	int input_fd;
 	struct input *in;
+	struct inputjoin *join; /* NULL: by ids only */
 	struct bestlines best;
 	struct results_writer *writer;
 
@@ -74,6 +76,7 @@ static void collect_release(struct collect *c)
 	for (int i = 0; i < OPEN_FILES_MAX; i++)
 		fd_closep(&c->open_fds[i]);
 	input_free(c->in);
+	inputjoin_free(c->join);
 	bestlines_close(&c->best);
 	results_writer_free(c->writer);
 	buf_release(&c->line);
@@ -129,6 +132,42 @@ static int cancelled(const struct collect *c, struct err *e)
 
 /* --- first pass: the input --- */
 
+static int read_input_line(struct collect *c, uint64_t index, struct err *e)
+{
+	uint64_t offset, size;
+	int r;
+
+	r = input_locate(c->in, index, &offset, &size);
+	if (r == 0)
+		r = read_at(c->input_fd, offset, size, &c->input_line);
+	return r < 0 ? err_errno(e, r, "cannot read %s", c->q->input_path) : 0;
+}
+
+/* modelInput of the input line at hand. */
+static struct jsonspan model_input(const struct collect *c)
+{
+	return jsonspan_get(jsonspan_of(c->input_line.data, c->input_line.size), "modelInput");
+}
+
+/* Of records without an id. */
+static int learn_inputs(struct collect *c, struct err *e)
+{
+	int r = inputjoin_new(c->q->scratch_dir, &c->join, e);
+
+	for (uint64_t i = 0; r == 0 && i < c->sum.counts.total; i++) {
+		bool has_id = true;
+
+		r = cancelled(c, e);
+		if (r == 0 && input_has_id(c->in, i, &has_id) < 0)
+			r = err_set(e, -ESTALE, "cannot read %s", c->q->input_path);
+		if (r == 0 && !has_id)
+			r = read_input_line(c, i, e);
+		if (r == 0 && !has_id)
+			r = inputjoin_add(c->join, model_input(c), i, e);
+	}
+	return r;
+}
+
 static int learn_ids(struct collect *c, struct err *e)
 {
 	int r;
@@ -144,7 +183,8 @@ static int learn_ids(struct collect *c, struct err *e)
 		return err_set(e, -EINVAL, "%s is no longer the valid input that was submitted",
 			       c->q->input_path);
 	c->sum.counts.total = input_record_count(c->in);
-	return bestlines_open(c->q->scratch_dir, c->sum.counts.total, &c->best, e);
+	r = c->q->join_by_input && !input_is_canonical(c->in) ? learn_inputs(c, e) : 0;
+	return r < 0 ? r : bestlines_open(c->q->scratch_dir, c->sum.counts.total, &c->best, e);
 }
 
 /* --- second pass: the result files --- */
@@ -165,20 +205,30 @@ static bool is_blank(const struct line *line)
 	return !line->is_too_long;
 }
 
-static void take_line(struct collect *c, uint32_t file, const struct line *line)
+/* 0: no record; 1: *ret. */
+static int find_line(struct collect *c, const struct envelope *v, uint64_t *ret, struct err *e)
+{
+	if (find_record(c, v->id, ret))
+		return 1;
+	return c->join ? inputjoin_take(c->join, v->input, ret, e) : 0;
+}
+
+static int take_line(struct collect *c, uint32_t file, const struct line *line, struct err *e)
 {
 	struct envelope v;
 	uint64_t index;
+	int r;
 
 	if (is_blank(line))
-		return;
+		return 0;
 	if (line->is_too_long || envelope_parse(line->at, line->size, &v) < 0) {
 		c->sum.strange_lines += line->is_whole; /* else it is torn */
-		return;
+		return 0;
 	}
-	if (!find_record(c, v.id, &index)) {
-		c->sum.strange_lines++;
-		return;
+	r = find_line(c, &v, &index, e);
+	if (r <= 0) {
+		c->sum.strange_lines += r == 0;
+		return r;
 	}
 	bestlines_offer(&c->best, index,
 			&(struct bestline){.is_there = true,
@@ -186,6 +236,7 @@ static void take_line(struct collect *c, uint32_t file, const struct line *line)
 					   .file = file,
 					   .size = (uint32_t)line->size,
 					   .offset = line->offset});
+	return 0;
 }
 
 static int read_results(struct collect *c, uint32_t file, struct err *e)
@@ -206,8 +257,9 @@ static int read_results(struct collect *c, uint32_t file, struct err *e)
 			return err_errno(e, r, "cannot read %s", c->q->paths[file]);
 		if (!line.at)
 			return 0;
-		take_line(c, file, &line);
-		r = cancelled(c, e);
+		r = take_line(c, file, &line, e);
+		if (r == 0)
+			r = cancelled(c, e);
 		if (r < 0)
 			return r;
 	}
@@ -275,17 +327,6 @@ static int add_retry(struct collect *c, uint64_t index, struct err *e)
 	buf_add(&c->out, c->input_line.data + before, c->input_line.size - before);
 	buf_add_char(&c->out, '\n');
 	return append(c, RESULTS_RETRY, e);
-}
-
-static int read_input_line(struct collect *c, uint64_t index, struct err *e)
-{
-	uint64_t offset, size;
-	int r;
-
-	r = input_locate(c->in, index, &offset, &size);
-	if (r == 0)
-		r = read_at(c->input_fd, offset, size, &c->input_line);
-	return r < 0 ? err_errno(e, r, "cannot read %s", c->q->input_path) : 0;
 }
 
 static int add_csv(struct collect *c, const struct resultcsv_row *row, struct err *e)
@@ -406,11 +447,26 @@ static int add_missing(struct collect *c, uint64_t index, struct err *e)
 	return add_not_good(c, index, RESULTS_MISSING, e);
 }
 
+/* Is that the line of that record?  Sets id. */
+static int recognise(struct collect *c, const struct envelope *v, uint64_t index)
+{
+	uint64_t found;
+	int r;
+
+	if (find_record(c, v->id, &found))
+		return found == index ? 0 : -ESTALE;
+	if (!c->join)
+		return -ESTALE;
+	r = read_input_line(c, index, NULL);
+	if (r == 0 && !inputjoin_are_equal(c->join, v->input, model_input(c)))
+		r = -ESTALE;
+	return r < 0 ? r : id_from_input(c, index); /* not the one that was drawn */
+}
+
 static int add_record(struct collect *c, uint64_t index, struct err *e)
 {
 	struct bestline best = bestlines_get(&c->best, index);
 	struct envelope v;
-	uint64_t found;
 	int fd, r;
 
 	if (!best.is_there)
@@ -419,9 +475,11 @@ static int add_record(struct collect *c, uint64_t index, struct err *e)
 	if (r < 0)
 		return r;
 	r = read_at(fd, best.offset, best.size, &c->line);
-	if (r == 0 && (envelope_parse(c->line.data, c->line.size, &v) < 0 ||
-		       v.good != best.is_good || !find_record(c, v.id, &found) || found != index))
+	if (r == 0 &&
+	    (envelope_parse(c->line.data, c->line.size, &v) < 0 || v.good != best.is_good))
 		r = -ESTALE; /* it was another line a moment ago */
+	if (r == 0)
+		r = recognise(c, &v, index);
 	if (r < 0)
 		return err_errno(e, r, "cannot read %s", c->q->paths[best.file]);
 	return v.good ? add_good(c, &v, e) : add_failed(c, index, &v, e);

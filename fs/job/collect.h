@@ -8,7 +8,8 @@
  * Of several lines for a record the first good one counts, else the last
  * failed one; a good one is never replaced.  Lines whose id is not in the
  * input, and lines that are not JSON, are counted and passed over.  A torn
- * last line of a file is passed over.  Streaming: anonymous memory does not
+ * last line of a file is passed over.  Of a job made elsewhere a line whose id is
+ * not in the input may belong to a record without one (fs/job/inputjoin.h).  Streaming: anonymous memory does not
  * grow with the number of records.
  *
  * Also writes errors.jsonl (the error lines; of a missing record
@@ -20,6 +21,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +36,7 @@ struct collect_request {
 	const char *const *paths; /* result files, oldest attempt first */
 	size_t path_count;
 	const char *model;
+	bool join_by_input; /* records without an id may have been given one by the provider */
 	/* What to say of a record without a result. */
 	const char *missing_reason; /* "the job was stopped before this record was run" */
 	/* May be NULL; once true, the work ends soon with -ECANCELED. */

@@ -241,6 +241,7 @@ static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt
 	enum job_state worst = worst_end(j, last_attempt, &dropped);
 	struct collect_request q = {.scratch_dir = j->jobs->scratch_dir,
 				    .model = j->row.model,
+				    .join_by_input = j->row.elsewhere,
 				    .missing_reason = missing_reason(j, worst, dropped),
 				    .cancel = &j->jobs->stopping};
 	int r = draft_path(j->draft, DRAFT_ROLE_INPUT, &input);

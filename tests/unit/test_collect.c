@@ -35,6 +35,8 @@ static void unrefp(struct results **r)
 }
 
 /* Runs it over input and result files given as texts. */
+static bool by_input; /* of the next run */
+
 static int run(void **state, const char *input, const char *const *files, size_t count,
 	       struct collect_summary *sum, struct err *e)
 {
@@ -47,6 +49,7 @@ static int run(void **state, const char *input, const char *const *files, size_t
 				    .paths = paths,
 				    .path_count = count,
 				    .model = "m",
+				    .join_by_input = by_input,
 				    .missing_reason = "the job was stopped, \"early\""};
 
 	spit(in.text, input);
@@ -125,6 +128,51 @@ static void test_everything(void **state)
 	assert_memory_equal(at, "third, \"x\"\n", n);
 	assert_true(results_find(r, "e%2Fe", 5, &index));
 	assert_int_equal(results_outcome(r, index), RESULTS_MISSING);
+}
+
+#define GAVE(input) "{\"modelInput\":" input "}"
+#define DREW(input, id, text)                                                                      \
+	"{\"modelInput\":" input ",\"modelOutput\":{\"generation\":\"" text                        \
+	"\"},\"recordId\":\"" id "\"}"
+
+/* Made elsewhere without ids: the provider drew some. */
+static void test_ids_that_were_drawn(void **state)
+{
+	static const char *const files[] = {
+		DREW("{\"n\":2.0}", "bFBEdQuy3Gp", "two") "\n" DREW("{\"n\":1,\"m\":[]}", "cccc",
+								    "one") "\n" IN("x") "\n",
+		DREW("{\"n\":2}", "dddd", "two again") "\n" DREW(
+			"{\"n\":2}", "eeee", "once too often") "\n" GOOD("own", "by its id") "\n"};
+	CLEANUP(unrefp) struct results *r = NULL;
+	struct collect_summary sum;
+	struct err e = ERR_INIT;
+
+	by_input = true;
+	if (run(state,
+		GAVE("{ \"m\": [], \"n\": 1 }") "\n" GAVE("{\"n\":2}") "\n" GAVE(
+			"{\"n\":2}") "\n" IN("own") "\n" GAVE("{\"n\":3}") "\n",
+		files, 2, &sum, &e) < 0)
+		fail_msg("%s", e.text);
+	by_input = false;
+	assert_int_equal(sum.counts.total, 5);
+	assert_int_equal(sum.counts.good, 4);
+	assert_int_equal(sum.counts.failed, 0);
+	assert_int_equal(sum.strange_lines, 2);
+	assert_int_equal(results_open(NULL, tempdir_path(state, "g1").text, &r, &e), 0);
+	assert_file(r, RESULTS_OUTPUT,
+		    DREW("{\"n\":1,\"m\":[]}", "cccc", "one") "\n" DREW(
+			    "{\"n\":2.0}", "bFBEdQuy3Gp",
+			    "two") "\n" DREW("{\"n\":2}", "dddd",
+					     "two again") "\n" GOOD("own", "by its id") "\n");
+	/* Here they have our names. */
+	assert_file(r, RESULTS_RETRY, "{\"recordId\":\"r0000005\",\"modelInput\":{\"n\":3}}\n");
+	assert_file(r, RESULTS_CSV,
+		    CSV_HEADER
+		    "r0000001,good,one,,,,,\r\n"
+		    "r0000002,good,two,,,,,\r\n"
+		    "r0000003,good,two again,,,,,\r\n"
+		    "own,good,by its id,stop,2,3,,\r\n"
+		    "r0000005,missing,,,,,Missing,\"the job was stopped, \"\"early\"\"\"\r\n");
 }
 
 static void test_which_line_counts(void **state)
@@ -417,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_everything),
 		TEST(test_which_line_counts),
+		TEST(test_ids_that_were_drawn),
 		TEST(test_records_without_ids),
 		TEST(test_failures_leave_nothing),
 		TEST(test_no_room),

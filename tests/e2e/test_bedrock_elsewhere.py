@@ -50,10 +50,9 @@ def ended(job):
 @pytest.mark.slow
 @pytest.mark.limit(180)
 def test_ten_thousand_jobs_take_ten_lists_and_then_one_a_poll(new_bedrock, cloud):
-    """As many directories as a mount has room for, the newest first."""
     cloud.double.plant(10_000, prefix="old", bucket=BUCKET)
     mount = new_bedrock({"poll": "1"}).start()
-    until(lambda: len(names(mount)) == 8000, 90, "not all were found")
+    until(lambda: len(names(mount)) == 10_000, 90, "not all were found")
     assert len(cloud.double.seen("ListModelInvocationJobs")) <= 11
     with cloud.double.lock:
         cloud.double.requests.clear()
@@ -62,7 +61,7 @@ def test_ten_thousand_jobs_take_ten_lists_and_then_one_a_poll(new_bedrock, cloud
     sh("sleep 1")
     assert len(cloud.double.seen()) == 1
     mount.restart()
-    assert len(names(mount)) == 8000
+    assert len(names(mount)) == 10_000
 
 
 @pytest.mark.short

@@ -262,6 +262,7 @@ struct uploads {
 	const char *folder;
 	pthread_mutex_t mutex; /* of all below */
 	DIR *dir;
+	size_t found;
 	int result; /* the first failure */
 	struct err why;
 };
@@ -277,6 +278,7 @@ static bool next_file(struct uploads *u, char name[NAME_MAX + 1])
 			break;
 	if (d)
 		snprintf(name, NAME_MAX + 1, "%s", d->d_name);
+	u->found += d != NULL;
 	pthread_mutex_unlock(&u->mutex);
 	return d != NULL;
 }
@@ -342,5 +344,9 @@ int bedrock_media_put(struct bedrock_media *m, struct s3 *s, const char *folder,
 	pthread_mutex_destroy(&u.mutex);
 	if (u.result < 0)
 		return err_set(e, u.result, "%s", u.why.text);
+	/* A directory that cannot be read to its end looks like a shorter one. */
+	if (r == 0 && u.found != m->count)
+		return err_set(e, -EAGAIN, "media/ shows only %zu of the %zu files it has had",
+			       u.found, m->count);
 	return r < 0 ? err_set(e, r, "no memory to upload media/") : 0;
 }

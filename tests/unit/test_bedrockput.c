@@ -2,9 +2,11 @@
 
 #include "tests/unit/cmocka_all.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/aws/bedrockmedia.h"
 #include "tests/unit/bedrockkit.h"
 #include "tests/unit/tempdir.h"
 
@@ -279,6 +281,31 @@ static void test_media_refused(void **state)
 	bedrockkit_close(&f.k);
 }
 
+/* A job without one of its files would be run, and paid for. */
+static void test_media_that_vanish(void **state)
+{
+	struct bedrock_media *media = NULL;
+	struct fixture f;
+	struct s3 *s3 = NULL;
+	struct err e = ERR_INIT;
+	CLEANUP(fd_closep) int fd = -1;
+	char path[PATH_MAX + 16];
+
+	begin(&f, state, WITH("cat.png") WITH("dog.png"));
+	add_media(&f, "cat.png", "meow");
+	add_media(&f, "dog.png", "woof");
+	fd = open(f.input.text, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(bedrock_media_scan(&f.p, fd, &media, &e), 0);
+	snprintf(path, sizeof(path), "%s/dog.png", f.media.text);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(bedrock_borrow(bedrock_of(f.k.b), "bucket", NULL, &s3, &e), 0);
+	assert_int_equal(bedrock_media_put(media, s3, "f/", &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "1 of the 2"));
+	bedrock_return(bedrock_of(f.k.b), s3);
+	bedrock_media_free(media);
+	bedrockkit_close(&f.k);
+}
+
 static void test_no_input(void **state)
 {
 	struct fixture f;
@@ -392,6 +419,7 @@ int main(void)
 		T(test_refused_by_s3),
 		T(test_credentials_expire),
 		T(test_media_refused),
+		T(test_media_that_vanish),
 		T(test_no_input),
 		T(test_encrypted),
 		T(test_purge),

@@ -16,6 +16,7 @@
 #include "fs/base/log.h"
 
 #define INPUT_TYPE "application/jsonl"
+#define LOOK_SIZE  (1024 * 1024) /* up to it a look whether it is there costs as much as a put */
 
 /* What the input lies in while it is put, when it is not the engine's file. */
 struct rewritten {
@@ -70,7 +71,7 @@ static int put(struct bedrock *b, const struct backend_part *p, const struct bed
 	if (media)
 		r = bedrock_media_put(media, s, names->folder, e);
 	if (r == 0)
-		r = s3_put_file(s, names->input, fd, size, INPUT_TYPE, true, e);
+		r = s3_put_file(s, names->input, fd, size, INPUT_TYPE, size > LOOK_SIZE, e);
 	bedrock_return(b, s);
 	return refusal_of(r);
 }

@@ -92,6 +92,8 @@ static void test_plain(void **state)
 	assert_int_equal(f.k.object_count, 1);
 	check_object(&f, FOLDER "input.jsonl", PLAIN);
 	bedrockkit_check_signed(&f.k);
+	/* So small, it is not asked for first. */
+	assert_int_equal(bedrockkit_count(&f.k, "HEAD", "input.jsonl"), 0);
 	/* Again: the same place, the same bytes. */
 	assert_int_equal(put(&f, &e), 0);
 	assert_int_equal(f.k.object_count, 1);

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# How fast the mount is, as ratios to the bare file system in the same run.
+# How fast the mount is, as ratios to the bare file system in the same run; and
+# a bedrock: source, as ratios to curl and to the AWS command line.
 #
 #	tests/bench/run.sh            1 GiB, 50,000 records; minutes
 #	tests/bench/run.sh --quick    128 MiB, 5,000 records
 #	tests/bench/run.sh --check    exit code 1 if a ratio is over its bar
+#	tests/bench/run.sh --bedrock  the latter alone; --local: the former alone
 #
 # BATCHFS_BIN: the program (else the newest release build, made if there is
-# none).  BENCH_MIB, BENCH_RECORDS: sizes.  TMPDIR: the file system compared with.
+# none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS: sizes.  TMPDIR: the file system
+# compared with.
 set -eu
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 cd "$(dirname "$0")/../.."
@@ -31,4 +34,13 @@ if [ -f $examples/passthrough_ll.c ]; then
 	gcc -O2 -w -D_FILE_OFFSET_BITS=64 -o "$work/passthrough_ll" $examples/passthrough_ll.c \
 		$(pkg-config --cflags --libs fuse3) && export PASSTHROUGH_BIN="$work/passthrough_ll"
 fi
-/usr/bin/python3 tests/bench/bench.py "$work" "$@"
+status=0
+case " $* " in
+*' --bedrock '*) ;;
+*) /usr/bin/python3 tests/bench/bench.py "$work" "$@" || status=$? ;;
+esac
+case " $* " in
+*' --local '*) ;;
+*) /usr/bin/python3 tests/bench/bench_bedrock.py "$work" "$@" || status=$? ;;
+esac
+exit $status

@@ -250,7 +250,8 @@ int iam_role(const struct iam *i, const char *name, struct iam_role *ret, struct
 	if (!role.arn || !role.trust)
 		return err_set(e, -EBADMSG, "GetRole: the answer lacks the role's trust policy");
 	decode_percent(role.trust);
-	*ret = (struct iam_role){STEAL(&role.arn), STEAL(&role.trust)};
+	ret->arn = STEAL(&role.arn);
+	ret->trust = STEAL(&role.trust);
 	return 0;
 }
 

@@ -269,7 +269,9 @@ static void add_folded(struct buf *out, const char *s)
 
 static bool same_name(const struct sorted_headers *h, size_t i)
 {
-	return i > 0 && strcasecmp(h->header[i]->name, h->header[i - 1]->name) == 0;
+	if (i == 0)
+		return false;
+	return strcasecmp(h->header[i]->name, h->header[i - 1]->name) == 0;
 }
 
 static void add_headers(struct buf *out, const struct sorted_headers *h)

@@ -130,14 +130,17 @@ int opened_stat(struct opened *o, const struct tree *t, const struct node *n,
 {
 	CLEANUP(job_unrefp) struct job *j = NULL;
 	CLEANUP(view_unrefp) struct view *v = NULL;
+	enum kind_class class = CLASS_USER;
 	struct file *f;
 	int r = 0;
 
 	pthread_mutex_lock(&o->mutex);
 	f = find_any_locked(o, n);
+	if (f)
+		class = f->class;
 	if (!f || !f->job) {
 		r = -ESTALE;
-	} else if (f->class == CLASS_USER) {
+	} else if (class == CLASS_USER || class == CLASS_GROWING) {
 		r = fstat(file_fd(f), &ret->st) < 0 ? -errno : 0;
 	} else {
 		j = job_ref(f->job);
@@ -146,7 +149,10 @@ int opened_stat(struct opened *o, const struct tree *t, const struct node *n,
 	pthread_mutex_unlock(&o->mutex);
 	if (r < 0)
 		return r;
-	return v ? tree_stat_in(t, n, j, v, ret) : tree_finish_user(t, n, ret);
+	if (v)
+		return tree_stat_in(t, n, j, v, ret);
+	return class == CLASS_GROWING ? tree_finish_growing(t, n, ret)
+				      : tree_finish_user(t, n, ret);
 }
 
 int opened_reopen(struct opened *o, const struct node *n, int flags, struct file **ret)

@@ -328,6 +328,15 @@ int tree_finish_user(const struct tree *t, const struct node *n, struct tree_ent
 	return 0;
 }
 
+int tree_finish_growing(const struct tree *t, const struct node *n, struct tree_entry *ret)
+{
+	const struct stat st = ret->st;
+
+	set_growing(t, &st, &ret->st);
+	finish(n, NULL, ret);
+	return 0;
+}
+
 int tree_stat_in(const struct tree *t, const struct node *n, struct job *j, const struct view *v,
 		 struct tree_entry *ret)
 {

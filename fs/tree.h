@@ -135,6 +135,10 @@ MUST_CHECK int tree_stat_in(const struct tree *t, const struct node *n, struct j
  * Always 0. */
 MUST_CHECK int tree_finish_user(const struct tree *t, const struct node *n, struct tree_entry *ret);
 
+/* The same of a log. */
+MUST_CHECK int tree_finish_growing(const struct tree *t, const struct node *n,
+				   struct tree_entry *ret);
+
 /* A listing: holds what it lists (a view, a generation) until it is closed, so
  * that cookies stay true while jobs go on. */
 struct tree_dir;

@@ -209,8 +209,10 @@ static void test_fetch(void **state)
 		char input[256], remote[16];
 
 		snprintf(remote, sizeof(remote), "id-%zu", i);
+		pthread_mutex_lock(&k->provider->mutex); /* a poll may be under way */
 		k->provider->outcomes[0] = ends[i].outcomes;
 		k->provider->message = ends[i].message;
+		pthread_mutex_unlock(&k->provider->mutex);
 		j = found(k, remote, ends[i].why, ends[i].end);
 		jobskit_wait(k, j, ends[i].shown);
 		assert_false(has_file(j, "input.jsonl"));

@@ -188,7 +188,7 @@ static int append_records(struct making *m, struct err *e)
 	CLEANUP(file_closep) FILE *to = NULL;
 	CLEANUP(fd_closep) int from = open(m->piece, O_RDWR | O_CLOEXEC);
 	CLEANUP(lines_release) struct lines l = {.window_ = BUF_INIT(0)};
-	int fd = dup(m->fd), r;
+	int fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3), r;
 
 	to = fd < 0 ? NULL : fdopen(fd, "a");
 	if (!to)

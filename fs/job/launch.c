@@ -13,6 +13,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
@@ -70,21 +71,29 @@ static int store_created(struct job *j, struct store_part *p, struct err *e)
 	return job_save(j, e);
 }
 
-/* The input of a part that will never be is not left lying about. */
-static void take_back(struct job *j, const struct store_part *p)
+/* Refused: that is stored before the input, which nobody needs now, is taken
+ * back; a create that a crash makes us send again must find its input.
+ * As parts_refuse(). */
+static int refuse(struct job *j, struct store_part *p, struct err *e)
 {
 	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
+	CLEANUP(str_freep) char *token = strdup(p->token);
+	CLEANUP(str_freep) char *name = p->name ? strdup(p->name) : NULL;
 	struct backend *b = j->jobs->o.backend;
-	struct err e = ERR_INIT;
-	int r;
+	bool named = p->name;
+	struct err late = ERR_INIT;
+	int known = parts_describe(j, p, &d, &late);
+	int r = parts_refuse(j, p, e); /* p may be gone */
 
-	if (!b->ops->purge)
-		return;
-	r = parts_describe(j, p, &d, &e);
-	if (r == 0)
-		r = b->ops->purge(b, &d.part, NULL, &e);
-	if (r < 0)
-		log_warning("launch", "an input that is not needed stays: %s", e.text);
+	if (r < 0 || !b->ops->purge || !token || (named && !name))
+		return r;
+	d.part.token = token;
+	d.part.job_name = name ? name : j->view->name;
+	if (known == 0)
+		known = b->ops->purge(b, &d.part, NULL, &late);
+	if (known < 0)
+		log_warning("launch", "an input that is not needed stays: %s", late.text);
+	return r;
 }
 
 /* --- turns --- */
@@ -150,10 +159,8 @@ static int launch_one(struct job *j, struct store_part *p, struct err *e)
 		r = ask(j, p, asked_ns, false, e);
 	else
 		return r;
-	if (r == -EINVAL) {
-		take_back(j, p);
-		return parts_refuse(j, p, e);
-	}
+	if (r == -EINVAL)
+		return refuse(j, p, e);
 	if (r == -EBUSY)
 		store_not_asked(j, p);
 	return r < 0 ? r : store_created(j, p, e);

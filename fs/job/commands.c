@@ -119,15 +119,17 @@ static int command(struct request *q)
 }
 
 /* Answered by the job's next step: who reads status after `echo retry > ctl`
- * must not see the end before it.  The rest is a flag for whoever has the job. */
+ * must not see the end before it.  The rest is a flag for whoever has the job;
+ * nobody waits for a purge, which asks the provider. */
 static void run_command(void *arg)
 {
 	struct request *q = arg;
 	CLEANUP(job_unrefp) struct job *j = job_ref(q->job); /* q goes with its answer */
-	bool removed;
+	bool removed, purging;
 	int r = command(q);
 
-	if (r < 0 || q->command == COMMAND_STOP || q->command == COMMAND_REFRESH) {
+	if (r < 0 || q->command == COMMAND_STOP || q->command == COMMAND_REFRESH ||
+	    q->command == COMMAND_PURGE) {
 		if (r == 0)
 			job_poke(j);
 		jobs_answer(q, r, j);
@@ -135,15 +137,19 @@ static void run_command(void *arg)
 	}
 	pthread_mutex_lock(&j->mutex);
 	removed = atomic_load(&j->removed);
-	if (!removed) {
+	purging = j->wishes.purge;
+	if (!removed && !purging) {
 		q->next = j->asked;
 		j->asked = q;
 	}
 	pthread_mutex_unlock(&j->mutex);
-	if (removed)
+	if (removed) {
 		jobs_answer(q, -ENOENT, NULL);
-	else
-		job_poke(j);
+		return;
+	}
+	if (purging)
+		jobs_answer(q, 0, j);
+	job_poke(j);
 }
 
 struct request *jobs_take_asked(struct job *j)

@@ -37,6 +37,7 @@ int draft_fstat_locked(const struct draft *d, const struct draft_file *f, struct
 	if (lstat(draft_path_to(d, f->dir, f->name).text, ret) < 0)
 		return -errno;
 	ret->st_mode &= ~(mode_t)DRAFT_MARK;
+	ret->st_nlink = 1; /* a part's input may be a link to it: tar would look for the other */
 	return 0;
 }
 

@@ -213,10 +213,14 @@ static bool is_final(int r)
 static int give_back(struct job *j, int r, struct err *e)
 {
 	CLEANUP(str_freep) char *words = NULL;
+	const char *said;
 
 	if (!e->text[0])
 		err_errno(e, r, "cannot be had");
-	if (asprintf(&words, "not fetched: %s", e->text) < 0) {
+	/* What the provider said of its end is not less true for it. */
+	said = j->row.end_state != JOB_COMPLETED && j->part_count > 0 ? j->parts[0].message : NULL;
+	if (asprintf(&words, "%s%snot fetched: %s", said ? said : "", said && *said ? "\n" : "",
+		     e->text) < 0) {
 		words = NULL;
 		return -ENOMEM;
 	}
@@ -229,7 +233,7 @@ static int give_back(struct job *j, int r, struct err *e)
 		return r;
 	j->fetch_failed = true;
 	draft_set_seal(j->draft, DRAFT_ENDED);
-	job_log(j, "%s", words);
+	job_log(j, "not fetched: %s", e->text);
 	elsewhere_show(j);
 	return 0;
 }

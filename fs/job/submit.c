@@ -448,6 +448,7 @@ int submit_run(struct job *j, struct err *e)
 	if (elsewhere_is_away(j))
 		elsewhere_take(j);
 	if (stop && !j->stop_sent) {
+		job_show(j, JOB_STOPPING); /* the call may take its time */
 		r = launch_stop(j, e);
 		j->stop_sent = r == 0;
 	} else if (!stop) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/tempdir.h"
@@ -665,7 +666,10 @@ static void test_modes(void **state)
 
 	assert_int_equal(put(f, "a", "x"), 0);
 	n = number_of(f, "a");
+	assert_int_equal(
+		link(tempdir_path(&f->dir, "files/a").text, tempdir_path(&f->dir, "part").text), 0);
 	assert_int_equal(draft_stat(f->draft, n, &st), 0);
+	assert_int_equal(st.st_nlink, 1);
 	assert_int_equal(st.st_mode & 07777, 0644);
 	assert_int_equal(draft_set_mode(f->draft, n, 04000), 0);
 	assert_int_equal(draft_stat(f->draft, n, &st), 0);

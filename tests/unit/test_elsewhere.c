@@ -330,6 +330,22 @@ static void test_fetch_auto(void **state)
 	jobskit_wait(k, refused, JOB_COMPLETED);
 }
 
+static void test_why_it_failed_is_not_forgotten(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->message = "bad role";
+	j = found(k, "aaaa", "failed", JOB_FAILED);
+	jobskit_wait_error(k, j, "bad role");
+	atomic_store(&k->provider->fetch_input_error, -EACCES);
+	for (int i = 0; i < 2; i++) { /* nor told twice */
+		assert_int_equal(jobskit_command(k, j, COMMAND_FETCH), 0);
+		jobskit_wait_error(k, j, "bad role\nnot fetched: the provider says no");
+		jobskit_wait(k, j, JOB_FAILED);
+	}
+}
+
 static void test_a_running_one(void **state)
 {
 	struct jobskit *k = *state;
@@ -447,6 +463,7 @@ int main(void)
 		WITH_KIT(test_wait_brings_results),
 		WITH_KIT(test_fetch_auto),
 		WITH_KIT(test_a_running_one),
+		WITH_KIT(test_why_it_failed_is_not_forgotten),
 		WITH_KIT(test_inputs_that_cannot_be_had),
 		cmocka_unit_test(test_seen),
 	};

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/dirs.h"
 #include "tests/unit/cmocka_all.h"
@@ -188,6 +189,35 @@ static void test_made_elsewhere(void **state)
 	assert_results(kept, 3);
 }
 
+static void hang(void *ctx, const char *operation)
+{
+	atomic_bool *hangs = ctx;
+
+	while (strcmp(operation, "purge") == 0 && atomic_load(hangs))
+		usleep(1000);
+}
+
+/* The write of a command cannot be broken off, so it must not wait for one. */
+static void test_nobody_waits_for_it(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	atomic_bool hangs = true;
+
+	j = ended(k, "slow", "gfg", JOB_COMPLETED_WITH_ERRORS);
+	k->provider->ctx = &hangs;
+	k->provider->called = hang;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(jobskit_command(k, j, COMMAND_PURGE), 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	k->provider->outcomes[1] = "g";
+	atomic_store(&hangs, false);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	jobskit_stop(k);
+	k->provider->called = NULL;
+	jobskit_start(k);
+}
+
 static void test_when_it_may_not(void **state)
 {
 	struct jobskit *k = *state;
@@ -220,9 +250,10 @@ static void test_when_it_may_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_KIT(test_an_ended_job),   WITH_KIT(test_results_lost_after_it),
-		WITH_KIT(test_trouble),	       WITH_KIT(test_a_refusal),
-		WITH_KIT(test_made_elsewhere), WITH_KIT(test_when_it_may_not),
+		WITH_KIT(test_an_ended_job),	WITH_KIT(test_results_lost_after_it),
+		WITH_KIT(test_trouble),		WITH_KIT(test_a_refusal),
+		WITH_KIT(test_made_elsewhere),	WITH_KIT(test_nobody_waits_for_it),
+		WITH_KIT(test_when_it_may_not),
 	};
 
 	return cmocka_run_group_tests_name("purge", tests, NULL, NULL);

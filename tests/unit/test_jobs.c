@@ -318,7 +318,7 @@ static void test_a_stop_that_is_refused(void **state)
 	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
 	j = jobskit_submit(k, "stop");
 	jobskit_wait(k, j, JOB_IN_PROGRESS);
-	atomic_store(&k->provider->stop_refused, 1);
+	atomic_store(&k->provider->stop_refused, 1000);
 	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
 	jobskit_wait_error(k, j, "say please");
 	jobskit_wait(k, j, JOB_STOPPING); /* it runs, so it is no draft */

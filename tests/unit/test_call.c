@@ -419,7 +419,7 @@ static void test_patience(void **state)
 	(void)state;
 	open_kit(&k);
 	awsserver_script(k.server, replies, 1);
-	aws_set_patience(k.aws, 2, 20);
+	aws_set_patience(k.aws, 2, 250);
 	q = request_to(&k);
 	q.timeout_ms = 600000;
 	q.attempts = 7;

@@ -29,7 +29,8 @@ static const char readme[] =
 	"    submit = auto | manual       manual waits for `echo submit > ctl`\n"
 	"    settle = SECONDS             quiet time before submission, model came last\n"
 	"    settle_input = SECONDS       the same when the input came last\n"
-	"Further keys belong to the model's engine; see batchfs(1).\n"
+	"Further keys are those of the model's engine, or of bedrock: (role, timeout,\n"
+	"invocation, tags, kms_key, subnets, security_groups, max_cost); see batchfs(1).\n"
 	"\n"
 	"Models: .batchfs/models.  All jobs: .batchfs/jobs.  What happened: .batchfs/events.\n";
 

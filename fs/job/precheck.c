@@ -99,5 +99,7 @@ int precheck_parse_cost(const char *value, double *ret, struct err *e)
 		*ret = 0;
 		return 0;
 	}
-	return kv_parse_double("max_cost", value, 0.000001, COST_MAX_USD, ret, e);
+	if (kv_parse_double("max_cost", value, 0.000001, COST_MAX_USD, ret, NULL) == 0)
+		return 0;
+	return err_set(e, -EINVAL, "max_cost = %.60s: give US dollars, as 12.50, or none", value);
 }

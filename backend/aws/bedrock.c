@@ -155,6 +155,12 @@ static int op_create(struct backend *b, const struct backend_part *p, char **ret
 	return advised(b, bedrock_create(b, p, ret_remote, e), e);
 }
 
+static int op_poll(struct backend *b, const char *const *remotes, struct part_status *results,
+		   size_t count, backend_found *found, void *ctx, struct err *e)
+{
+	return advised(b, bedrock_poll(b, remotes, results, count, found, ctx, e), e);
+}
+
 static int op_stop(struct backend *b, const char *remote, struct err *e)
 {
 	return advised(b, bedrock_stop(b, remote, e), e);
@@ -192,7 +198,7 @@ static const struct backend_ops bedrock_ops = {
 	.check_input = bedrock_check_input,
 	.put_input = op_put_input,
 	.create = op_create,
-	.poll = bedrock_poll,
+	.poll = op_poll,
 	.stop = op_stop,
 	.fetch = op_fetch,
 	.fetch_input = op_fetch_input,

@@ -100,6 +100,7 @@ struct aws_request {
 	/* Of one attempt; 0: 60 s, and 1 s per 8 KiB of body and answer_max, but
 	 * three minutes without a byte end it as well. */
 	long timeout_ms;
+	long stall_s;	   /* so long without a byte is too long; 0: large ones only, minutes */
 	unsigned attempts; /* 0: as configured */
 };
 

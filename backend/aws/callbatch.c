@@ -146,6 +146,13 @@ static void make_id(char id[CALL_ID_SIZE])
 				       b[i]);
 }
 
+static long call_stall_s(const struct aws_request *q)
+{
+	if (q->stall_s || q->timeout_ms)
+		return q->stall_s;
+	return q->body_size + q->answer_max > LARGE ? STALL_S : 0;
+}
+
 /* Parts go side by side, those of several files, on a line that may be thin: it
  * is the silence that tells whether anything still moves. */
 long call_timeout_ms(const struct aws *a, const struct aws_request *q)
@@ -200,8 +207,7 @@ static int send_attempt(struct flight *f, struct err *e)
 		.ca_bundle = a->ca_bundle,
 		.answer_max = f->q.answer_max,
 		.timeout_ms = call_timeout_ms(a, &f->q),
-		.stall_s =
-			!f->q.timeout_ms && f->q.body_size + f->q.answer_max > LARGE ? STALL_S : 0,
+		.stall_s = call_stall_s(&f->q),
 		.once = f->q.once,
 		.done = on_answer,
 		.ctx = f,

@@ -107,6 +107,7 @@ int control_ask(struct control *c, const struct control_question *q, struct aws_
 		.once = q->once,
 		.answer_max = CONTROL_ANSWER_MAX,
 		.timeout_ms = CONTROL_TIMEOUT_MS,
+		.stall_s = CONTROL_STALL_S,
 	};
 	int r = endpoint_service(aws_config(c->aws), "bedrock", request.region, &origin, e);
 

@@ -10,6 +10,7 @@
 
 #define CONTROL_ANSWER_MAX (32u * 1024 * 1024) /* a page of 1,000 jobs with all their words */
 #define CONTROL_TIMEOUT_MS 180000	       /* for all of that */
+#define CONTROL_STALL_S	   30		       /* but not for nothing: nobody would be told why */
 #define CONTROL_PAGES_MAX  10000
 #define CONTROL_CURSOR_MAX 2048
 #define CONTROL_PATH_MAX   (3 * (CONTROL_ARN_MAX + 64))

@@ -144,6 +144,9 @@ static const struct cures_row rows[] = {
 	{"ThrottlingException|Too many requests|Rate exceeded|SlowDown|TooManyRequestsException",
 	 "more was asked at once than the service takes", "it is tried again, more slowly"},
 
+	{"ServiceUnavailable|InternalServerException|InternalError|InternalFailure",
+	 "AWS has a trouble of its own", "nothing is to be done; a mount tries again by itself"},
+
 	/* ---- S3 ---- */
 	{"NoSuchKey",
 	 "the object is not there: results come when a job ends, in a folder of its id",

@@ -7,6 +7,8 @@
 #include "backend/aws/sigv4.h"
 #include "fs/base/log.h"
 
+#define HEAD_TIMEOUT_MS 20000 /* nothing is sent either way: so much is silence */
+
 /*
  * Where a bucket is.  Before the first request its region is asked for (a HEAD
  * of the bucket, whose answer tells it even when it is a refusal), so that no
@@ -180,6 +182,8 @@ void s3_request_init(const struct s3 *s, enum s3_op op, struct aws_request *ret)
 		.service = "s3",
 		.auth = AWS_AUTH_S3,
 	};
+	if (strcmp(ret->method, "HEAD") == 0)
+		ret->timeout_ms = HEAD_TIMEOUT_MS;
 	s3_request_add(ret, "x-amz-expected-bucket-owner", s->owner);
 }
 

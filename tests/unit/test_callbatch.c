@@ -379,6 +379,32 @@ static void test_a_thin_line_is_waited_for(void **state)
 	awskit_end(&k);
 }
 
+/* A large answer may take its time, but not say nothing.  (curl counts seconds.) */
+static void test_silence(void **state)
+{
+	static const struct awsserver_reply replies[] = {{.how = AWSSERVER_SILENT}};
+	CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
+	struct err e = ERR_INIT;
+	struct awskit k;
+	struct aws_request q;
+
+	(void)state;
+	awskit_begin(&k);
+	awskit_open(&k);
+	awsserver_script(k.server, replies, 1);
+	q = (struct aws_request){.method = "GET",
+				 .service = "bedrock",
+				 .region = "us-east-1",
+				 .origin = awsserver_origin(k.server),
+				 .path = "/model-invocation-jobs",
+				 .timeout_ms = 600000,
+				 .stall_s = 1,
+				 .attempts = 1};
+	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "does not answer in time"));
+	awskit_end(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_cancelled_from_without),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_a_thin_line_is_waited_for),
+		cmocka_unit_test(test_silence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

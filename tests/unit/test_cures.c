@@ -231,6 +231,8 @@ static void test_errors_of_calls(void **state)
 		 "SignatureDoesNotMatch: Credential should be scoped to a "
 		 "valid region.",
 		 "; AWS has no such region"},
+		{"AWS is ill", "GET http://x/: ServiceUnavailableException: Service is unavailable",
+		 "; AWS has a trouble of its own"},
 		{"no network",
 		 "HEAD http://x/: the server does not answer in time (after 60048 ms)",
 		 "after 60048 ms); the service is down, or a network"},

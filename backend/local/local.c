@@ -52,8 +52,8 @@ struct local {
 	struct engines *engines;
 	struct clock *clock;
 
-	pthread_mutex_t mutex; /* of all below, and of driven */
-	pthread_cond_t idle;
+	pthread_mutex_t mutex;	     /* of all below, and of driven */
+	pthread_cond_t idle;	     /* a driver let go of a run, or has ended */
 	struct entry *first, **last; /* in order of arrival */
 	size_t count;
 	unsigned active;
@@ -111,6 +111,7 @@ static void *drive(void *arg)
 		run_drive(it->run, it->engine, it->definition);
 		pthread_mutex_lock(&l->mutex);
 		it->driven = false;
+		pthread_cond_broadcast(&l->idle); /* it may be wanted gone */
 	}
 	l->active--;
 	pthread_cond_broadcast(&l->idle);
@@ -415,6 +416,11 @@ static int local_forget(struct backend *b, const char *remote, struct err *e)
 		return 0;
 	pthread_mutex_lock(&l->mutex);
 	it = find_locked(l, remote);
+	/* Its end is told a moment before its driver lets go of it. */
+	while (it && it->driven && run_has_ended(it->run)) {
+		pthread_cond_wait(&l->idle, &l->mutex);
+		it = find_locked(l, remote);
+	}
 	if (it && (it->driven || (it->engine && !run_has_ended(it->run))))
 		r = err_set(e, -EBUSY, "%s is still running; stop it first", remote);
 	if (it && r == 0) {

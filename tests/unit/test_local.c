@@ -2,6 +2,7 @@
  * what went wrong. */
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -158,6 +159,23 @@ static void test_forget_is_final(void **state)
 	assert_int_equal(t.b->ops->forget(t.b, "t-1", NULL), 0);
 	assert_int_equal(t.b->ops->forget(t.b, "../t-1", NULL), 0);
 	assert_int_equal(status_of(&t).state, JOB_FAILED);
+}
+
+/* The end is told a moment before the run's driver has let go of it. */
+static void test_forget_right_at_the_end(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+	char token[16];
+
+	bench_init(&t, state, 1);
+	t.part.token = token;
+	for (int i = 0; i < 100; i++) {
+		snprintf(token, sizeof(token), "run-%d", i);
+		create(&t);
+		while (!job_state_is_end(status_of(&t).state))
+			sched_yield();
+		assert_int_equal(t.b->ops->forget(t.b, token, NULL), 0);
+	}
 }
 
 static void test_a_removal_cut_short_is_finished(void **state)
@@ -336,6 +354,7 @@ int main(void)
 		TEST(test_an_input_that_cannot_be_read),
 		TEST(test_bad_records_do_not_fail_a_run),
 		TEST(test_forget_is_final),
+		TEST(test_forget_right_at_the_end),
 		TEST(test_a_removal_cut_short_is_finished),
 		TEST(test_many_runs_wait_for_their_turn),
 		TEST(test_a_model_that_left_the_configuration),

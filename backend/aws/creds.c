@@ -144,8 +144,8 @@ static bool is_usable_locked(const struct creds_chain *c)
 	return left_ns_locked(c) > MANDATORY_NS;
 }
 
-/* People renew keys by writing them into the files, so that a key which was
- * rejected is looked for there again. */
+/* People renew keys by writing them into the files, so that they are looked for
+ * there again when a key was rejected, or there was none. */
 static void read_again(struct creds_chain *c)
 {
 	struct awsconfig *again = NULL;
@@ -161,13 +161,13 @@ static void read_again(struct creds_chain *c)
 static int renew_locked(struct creds_chain *c, struct err *e)
 {
 	CLEANUP(creds_release) struct creds fresh = CREDS_INIT;
-	bool was_rejected = c->is_rejected;
+	bool failed_before = c->is_rejected || c->last_result < 0;
 	struct err why = ERR_INIT;
 	int r;
 
 	c->renewing = true;
 	pthread_mutex_unlock(&c->mutex);
-	if (was_rejected)
+	if (failed_before)
 		read_again(c);
 	r = creds_resolve(&c->source, &fresh, &why);
 	pthread_mutex_lock(&c->mutex);

@@ -50,10 +50,11 @@ MUST_CHECK int creds_chain_new(const struct awsconfig *config, struct wire *wire
 			       struct clock *clock, struct creds_chain **ret, struct err *e);
 void creds_chain_free(struct creds_chain *c); /* NULL is fine */
 
-/* A copy, the caller's.  May block for a renewal.  -ENOKEY: no provider is
- * configured; -EINVAL: one is half or in contradictions; -EACCES: one is and
- * was refused (SSO expired, process failed); -EAGAIN: its server cannot be
- * reached now; -ECANCELED: wire_cancel(). */
+/* A copy, the caller's.  May block for a renewal; after one that failed the
+ * files are read again first.  -ENOKEY: no provider is configured; -EINVAL: one
+ * is half or in contradictions; -EACCES: one is and was refused (SSO expired,
+ * process failed); -EAGAIN: its server cannot be reached now; -ECANCELED:
+ * wire_cancel(). */
 MUST_CHECK int creds_get(struct creds_chain *c, struct creds *ret, struct err *e);
 
 /* A service said that the key with this id is no good any more: the next

@@ -171,6 +171,24 @@ static void test_rejected_keys(void **state)
 	credskit_end(&k);
 }
 
+static void test_what_is_written_after_a_failure_is_found(void **state)
+{
+	CLEANUP(creds_release) struct creds c = CREDS_INIT;
+	struct err e = ERR_INIT;
+	struct credskit k;
+
+	credskit_begin(&k);
+	k.profile = "dev";
+	awsenv_file(&k.env, state, "credentials", "[dev]\nregion = us-east-1\n");
+	assert_int_equal(credskit_get(&k, &c, &e), -ENOKEY);
+	awsenv_file(&k.env, state, "credentials", "[dev]\naws_access_key_id = B\n");
+	assert_int_equal(credskit_get(&k, &c, &e), -EINVAL);
+	awsenv_file(&k.env, state, "credentials",
+		    "[dev]\naws_access_key_id = C\naws_secret_access_key = s\n");
+	expect(&k, "the words said to write it there", "C");
+	credskit_end(&k);
+}
+
 static void test_bearer(void **state)
 {
 	CLEANUP(creds_release) struct creds c = CREDS_INIT;
@@ -273,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_renewal),
 		cmocka_unit_test(test_short_lives_are_not_asked_for_at_every_call),
 		IN_DIR(test_rejected_keys),
+		IN_DIR(test_what_is_written_after_a_failure_is_found),
 		cmocka_unit_test(test_bearer),
 		cmocka_unit_test(test_many_threads),
 		cmocka_unit_test(test_times),

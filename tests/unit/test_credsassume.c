@@ -342,6 +342,32 @@ static void test_renewal(void **state)
 	end(&k, server);
 }
 
+/* The keys that ask for the role have run out, and are written anew. */
+static void test_keys_of_the_source_that_change(void **state)
+{
+	static const struct awsserver_reply replies[] = {
+		{.body = GIVEN("A")},
+		{.status = 403, .body = REFUSED("ExpiredToken", "The security token is expired")},
+		{.body = GIVEN("B")}};
+	CLEANUP(creds_release) struct creds c = CREDS_INIT;
+	struct err e = ERR_INIT;
+	struct awsserver *server;
+	struct credskit k;
+	int r = ask(state, &k, &server, "[profile dev]\nsource_profile = base\n" ROLE, replies, 3,
+		    &c, &e);
+
+	assert_int_equal(r, 0);
+	creds_release(&c);
+	credskit_pass(&k, 3600);
+	assert_int_equal(credskit_get(&k, &c, &e), -EACCES);
+	awsenv_file(&k.env, state, "credentials",
+		    "[base]\naws_access_key_id = NEWER\naws_secret_access_key = " SECRET "\n");
+	assert_int_equal(credskit_get(&k, &c, &e), 0);
+	assert_non_null(strstr(awsserver_header(awsserver_request(server, 2), "authorization"),
+			       "Credential=NEWER/"));
+	end(&k, server);
+}
+
 static void test_web_identity(void **state)
 {
 	static const struct {
@@ -451,6 +477,7 @@ int main(void)
 		IN_DIR(test_it_works_the_second_time),
 		IN_DIR(test_certificates_of_ones_own),
 		IN_DIR(test_renewal),
+		IN_DIR(test_keys_of_the_source_that_change),
 		IN_DIR(test_web_identity),
 		IN_DIR(test_the_web_identity_token_is_read_each_time),
 	};

@@ -170,6 +170,12 @@ struct backend_ops {
 	 * part with that remote (or NULL) and model.  Memory only.  NULL: none. */
 	void (*describe)(struct backend *b, const char *remote, const char *model, struct buf *out);
 
+	/* Why a record of that model failed with these words, and what to do:
+	 * "CAUSE: CURE", or nothing if that is not known.  Memory only.  NULL: it
+	 * never is. */
+	void (*advise)(struct backend *b, const char *model, const char *code, const char *words,
+		       struct buf *out);
+
 	/* False: not known.  Memory only.  NULL: nothing costs money. */
 	bool (*price)(struct backend *b, const char *model, struct price *ret);
 

@@ -144,6 +144,27 @@ static int advised(struct backend *backend, int r, struct err *e)
 	return r;
 }
 
+/* Of what the model was too busy for, the words of a call's error would promise
+ * that it is tried again; nobody tries records again by himself. */
+static void bedrock_advise(struct backend *backend, const char *model, const char *code,
+			   const char *words, struct buf *out)
+{
+	static const char *const busy[] = {"408", "424", "429"};
+	const struct bedrock *b = bedrock_of(backend);
+	const struct cures_context c = {.model = model,
+					.region = b->region,
+					.role = kv_get(&b->options, "role"),
+					.bucket = b->bucket};
+
+	for (size_t i = 0; i < COUNT_OF(busy); i++)
+		if (strcmp(code, busy[i]) == 0)
+			return;
+	if (*code == '4' || strcmp(code, "ValidationException") == 0 ||
+	    strcmp(code, "AccessDeniedException") == 0 ||
+	    strcmp(code, "ResourceNotFoundException") == 0)
+		cures_add_advice(out, "", words, &c);
+}
+
 static int op_put_input(struct backend *b, const struct backend_part *p, struct err *e)
 {
 	return advised(b, bedrock_put_input(b, p, e), e);
@@ -205,6 +226,7 @@ static const struct backend_ops bedrock_ops = {
 	.forget = bedrock_forget,
 	.purge = op_purge,
 	.describe = bedrock_describe,
+	.advise = bedrock_advise,
 	.price = bedrock_price,
 	.metrics = bedrock_metrics,
 	.models = bedrock_models,

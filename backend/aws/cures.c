@@ -270,9 +270,26 @@ static void add_filled(struct buf *out, const char *text, const struct cures_con
 	}
 }
 
-void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c)
+static void add_advice(struct buf *out, const struct cures_row *row, const struct cures_context *c)
 {
 	static const struct cures_context nothing;
+
+	add_filled(out, row->cause, c ? c : &nothing);
+	buf_add_str(out, ": ");
+	add_filled(out, row->cure, c ? c : &nothing);
+}
+
+void cures_add_advice(struct buf *out, const char *code, const char *words,
+		      const struct cures_context *c)
+{
+	const struct cures_row *row = find(code ? code : "", words ? words : "");
+
+	if (row)
+		add_advice(out, row, c);
+}
+
+void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c)
+{
 	const struct cures_row *row;
 	size_t size;
 
@@ -286,9 +303,7 @@ void cures_add(struct buf *out, const char *code, const char *words, const struc
 	if (!row)
 		return;
 	buf_add_str(out, "; ");
-	add_filled(out, row->cause, c ? c : &nothing);
-	buf_add_str(out, ": ");
-	add_filled(out, row->cure, c ? c : &nothing);
+	add_advice(out, row, c);
 }
 
 /* At most so much, and no part of a word or of a character. */
@@ -305,7 +320,6 @@ static size_t cut_words(const char *text)
 
 void cures_advise(struct err *e, const struct cures_context *c)
 {
-	static const struct cures_context nothing;
 	CLEANUP(buf_release) struct buf advice = BUF_INIT(ERR_TEXT_MAX);
 	const struct cures_row *row = find("", e->text);
 	size_t size = cut_words(e->text);
@@ -313,9 +327,7 @@ void cures_advise(struct err *e, const struct cures_context *c)
 
 	if (!row || strstr(e->text, "; "))
 		return;
-	add_filled(&advice, row->cause, c ? c : &nothing);
-	buf_add_str(&advice, ": ");
-	add_filled(&advice, row->cure, c ? c : &nothing);
+	add_advice(&advice, row, c);
 	if (buf_error(&advice) < 0 || size + advice.size + 8 > sizeof(e->text))
 		return; /* the words are worth more than half of the advice */
 	err_set(&with, 0, "%.*s%s; %s", (int)size, e->text, e->text[size] ? " ..." : "",

@@ -24,7 +24,11 @@ struct cures_context {
  * it stands for the words if these are NULL or empty. */
 void cures_add(struct buf *out, const char *code, const char *words, const struct cures_context *c);
 
-/* The same for an error of a call, if it has no advice yet: ours have theirs
+/* Appends "CAUSE: CURE", or nothing if the words are not known. */
+void cures_add_advice(struct buf *out, const char *code, const char *words,
+		      const struct cures_context *c);
+
+/* What cures_add() does, for an error of a call, if it has no advice yet: ours have theirs
  * after "; ".  Long words are cut for it. */
 void cures_advise(struct err *e, const struct cures_context *c);
 

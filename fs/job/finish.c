@@ -20,6 +20,7 @@
 
 #define PATHS_MAX	4096
 #define WORDS_SHOWN_MAX 1000 /* of a record's error in JOB/error */
+#define CODE_MAX	1024 /* a longer one is known to nobody */
 
 struct paths {
 	char *paths[PATHS_MAX]; /* owned */
@@ -134,11 +135,28 @@ static const char *missing_reason(const struct job *j, enum job_state worst, boo
 	return "the job ended without a result for this record";
 }
 
+/* Cause and cure of a record's error, where the backend knows them. */
+static void add_advice(const struct job *j, const struct envelope *v, struct buf *out)
+{
+	CLEANUP(buf_release) struct buf code = BUF_INIT(CODE_MAX);
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+	struct backend *b = j->jobs->o.backend;
+
+	envelope_code(v, &code);
+	envelope_message(v, &words);
+	if (b->ops->advise && code.size > 0 && words.size > 0 && buf_error(&code) == 0 &&
+	    buf_error(&words) == 0)
+		b->ops->advise(b, j->row.model, code.data, words.data, out);
+	if (buf_error(out) < 0)
+		buf_clear(out);
+}
+
 /* The first failed record's words, as far as they fit: what a Failed job is
  * most likely about. */
-static void add_first_error(struct results *res, struct buf *out)
+static void add_first_error(const struct job *j, struct results *res, struct buf *out)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+	CLEANUP(buf_release) struct buf advice = BUF_INIT(16 * 1024);
 	CLEANUP(results_unpinp) struct results *pinned = NULL;
 	uint64_t size = 0;
 	const char *bytes, *end;
@@ -151,6 +169,7 @@ static void add_first_error(struct results *res, struct buf *out)
 	end = size ? memchr(bytes, '\n', size) : NULL;
 	if (!end || envelope_parse(bytes, (size_t)(end - bytes), &v) < 0)
 		return;
+	add_advice(j, &v, &advice);
 	envelope_code(&v, &words);
 	buf_add_str(&words, ": ");
 	envelope_message(&v, &words);
@@ -166,7 +185,14 @@ static void add_first_error(struct results *res, struct buf *out)
 	}
 	buf_add_str(out, "no record has a good result; the first one says: ");
 	buf_add(out, words.data, words.size);
-	buf_add_str(out, "; see errors.jsonl, and `echo retry > ctl` runs them again\n");
+	if (advice.size > 0)
+		buf_addf(
+			out,
+			"; %s; see errors.jsonl: `echo retry > ctl` runs them again as they are, and "
+			"retry.jsonl is there to be mended for a new job\n",
+			advice.data);
+	else
+		buf_add_str(out, "; see errors.jsonl, and `echo retry > ctl` runs them again\n");
 }
 
 /* *ret: for JOB/error, the caller's; NULL: nothing to say. */
@@ -182,7 +208,7 @@ static int describe_end(const struct job *j, enum job_state end, struct results 
 		    j->parts[i].message[0])
 			buf_addf(&words, "%s\n", j->parts[i].message);
 	if (end == JOB_FAILED)
-		add_first_error(res, &words);
+		add_first_error(j, res, &words);
 	if (words.size == 0)
 		return buf_error(&words);
 	*ret = buf_steal(&words);

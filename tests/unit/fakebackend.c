@@ -452,6 +452,14 @@ static int op_purge(struct backend *b, const struct backend_part *p, const char 
 	return leave(f, 0);
 }
 
+static void op_advise(struct backend *b, const char *model, const char *code, const char *words,
+		      struct buf *out)
+{
+	(void)b;
+	if (strcmp(words, "no") == 0)
+		buf_addf(out, "%s says so to %s: ask nicely", model, code);
+}
+
 static void op_models(struct backend *b, struct buf *out)
 {
 	(void)b;
@@ -491,6 +499,7 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.fetch_input = op_fetch_input,
 		.forget = op_forget,
 		.purge = op_purge,
+		.advise = op_advise,
 		.models = op_models,
 	};
 	struct fakebackend *f =

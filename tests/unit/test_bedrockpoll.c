@@ -445,6 +445,35 @@ static void test_describe(void **state)
 	bedrockkit_close(&k);
 }
 
+static void test_advise(void **state)
+{
+	static const struct {
+		const char *why, *code, *words, *advice;
+	} rows[] = {
+		{"known", "400", "model: Extra inputs are not permitted", "take the one named"},
+		{"with what it is about", "403", "Customer doesn't have permissions to invokeModel",
+		 "may not call us.x.y-1"},
+		{"a code that is a word", "ValidationException", "URL sources are not supported",
+		 "media://FILE"},
+		{"nobody tries it again", "429", "Too many requests", NULL},
+		{"nobody does, by any name", "ThrottlingException", "Too many requests", NULL},
+		{"nor this", "500", "InternalServerException", NULL},
+		{"not known", "400", "the moon is full", NULL},
+	};
+	struct bedrockkit k;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(buf_release) struct buf out = BUF_INIT(8192);
+
+		k.b->ops->advise(k.b, "us.x.y-1", rows[i].code, rows[i].words, &out);
+		if (rows[i].advice ? !strstr(out.data, rows[i].advice) : out.size > 0)
+			fail_msg("%s: %s", rows[i].why, out.data);
+	}
+	bedrockkit_close(&k);
+}
+
 static void test_models(void **state)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT(65536);
@@ -494,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_allowed),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_advise),
 		cmocka_unit_test(test_models),
 	};
 

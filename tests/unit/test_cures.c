@@ -187,6 +187,20 @@ static void test_unknown_words(void **state)
 	}
 }
 
+static void test_advice_alone(void **state)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT(8000);
+
+	(void)state;
+	cures_add_advice(&out, NULL, "`temperature` is deprecated for this model.", NULL);
+	assert_string_equal(out.data, "this model takes no temperature, top_p and top_k any more: "
+				      "take them out of the record");
+	buf_clear(&out);
+	cures_add_advice(&out, NULL, "The moon is full.", &full);
+	cures_add_advice(&out, NULL, NULL, &full);
+	assert_int_equal(out.size, 0);
+}
+
 static void test_little_is_known(void **state)
 {
 	static const struct cures_context little = {.role = "", .model = "{caller}\n"};
@@ -268,9 +282,10 @@ static void test_errors_of_calls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_failures),  cmocka_unit_test(test_each_row_is_met),
-		cmocka_unit_test(test_unknown_words), cmocka_unit_test(test_little_is_known),
-		cmocka_unit_test(test_long_words),    cmocka_unit_test(test_errors_of_calls),
+		cmocka_unit_test(test_all_failures),	cmocka_unit_test(test_each_row_is_met),
+		cmocka_unit_test(test_unknown_words),	cmocka_unit_test(test_little_is_known),
+		cmocka_unit_test(test_advice_alone),	cmocka_unit_test(test_long_words),
+		cmocka_unit_test(test_errors_of_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

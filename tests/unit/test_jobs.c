@@ -43,7 +43,9 @@ static const struct {
 } ends[] = {
 	{"all good", "g", "", "", JOB_COMPLETED, JOB_COMPLETED, 3, 0},
 	{"one fails", "gfg", "", "", JOB_COMPLETED, JOB_COMPLETED_WITH_ERRORS, 2, 1},
-	{"all fail", "f", "", "the first one says: 400: no", JOB_COMPLETED, JOB_FAILED, 0, 3},
+	{"all fail", "f", "",
+	 "the first one says: 400: no; fake.echo says so to 400: ask nicely; see errors.jsonl",
+	 JOB_COMPLETED, JOB_FAILED, 0, 3},
 	{"nothing came", "m", "bad role", "bad role", JOB_FAILED, JOB_FAILED, 0, 0},
 	{"out of time", "gmm", "24 h", "24 h", JOB_PARTIALLY_COMPLETED, JOB_PARTIALLY_COMPLETED, 1,
 	 0},

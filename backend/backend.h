@@ -34,7 +34,7 @@ struct backend_limits {
 	uint64_t records_max_per_part; /* UINT64_MAX: no limit */
 	uint64_t bytes_max_per_part;
 	uint64_t bytes_max_per_record;
-	unsigned parts_at_once; /* the provider's concurrent-job quota */
+	unsigned parts_at_once; /* the provider's concurrent-job quota; UINT_MAX: none */
 };
 
 struct backend_part {
@@ -67,6 +67,8 @@ struct backend_job {
 };
 
 typedef void backend_found(void *ctx, const struct backend_job *j);
+
+typedef bool backend_told(void *ctx, const struct counts *counts, const struct tokens *tokens);
 
 /* What is known of an input before it is sent. */
 struct backend_input_check {
@@ -128,8 +130,9 @@ struct backend_ops {
 	 * the caller's to free.
 	 * -ENOENT: with look_only, and it is certainly not there.
 	 * -EINVAL: refused, with the provider's words and the cure.  -EBUSY: not
-	 * created, as if never asked; later (a quota, no connection).  -EAGAIN
-	 * and all else: it may exist. */
+	 * created, as if never asked; later (no connection, say).  -EDQUOT: the same,
+	 * since as many parts of that model are there as the provider runs at once.
+	 * -EAGAIN and all else: it may exist. */
 	MUST_CHECK int (*create)(struct backend *b, const struct backend_part *p, char **ret_remote,
 				 struct err *e);
 
@@ -150,6 +153,24 @@ struct backend_ops {
 	 * -ENOENT: the part, or the place of its results, is not there any more. */
 	MUST_CHECK int (*fetch)(struct backend *b, const char *remote, const char *dir,
 				struct backend_files *ret, struct err *e);
+
+	/* Runs the part's records one by one, now and at the on-demand price, and
+	 * appends a result line for each to the file at path.  Records that have a
+	 * line there are not run again; a torn last line is cut off first.  What was
+	 * answered is on disk before it is told of.  told: called from this thread
+	 * after each answer, with the counts and tokens of all lines there; once it
+	 * returns false no more records are begun, and those under way, which are paid
+	 * for, are waited for.  NULL: the source cannot.
+	 * 0: every record has its line; -ECANCELED: told said so, or cancel();
+	 * -EAGAIN: later; -EINVAL: refused, with the provider's words and the cure. */
+	MUST_CHECK int (*run_now)(struct backend *b, const struct backend_part *p, const char *path,
+				  backend_told *told, void *ctx, struct err *e);
+
+	/* Appends a record line with that id that is like line, but costs as little
+	 * as can be: what fills a job up to the minimum.  NULL: there is no minimum. */
+	MUST_CHECK int (*pad_record)(struct backend *b, const struct backend_part *p,
+				     const char *line, size_t size, const char *id, struct buf *out,
+				     struct err *e);
 
 	/* The records of a job made elsewhere, into a new file at path.  NULL:
 	 * there are none such.  -ENOENT, -EACCES: they cannot be had. */

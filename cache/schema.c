@@ -80,6 +80,25 @@ const char *const schema_steps[] = {
 	"CREATE TABLE forgotten (\n"
 	"	remote TEXT NOT NULL PRIMARY KEY\n"
 	") STRICT, WITHOUT ROWID;\n",
+	/* 3: jobs of any size.  How an attempt runs (in batch, padded, on demand),
+	 * and what was paid for, or saved, beside the records themselves. */
+	"ALTER TABLE job ADD COLUMN retry_how INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN sample_wanted INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN how INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN retryable_only INTEGER NOT NULL DEFAULT 0\n"
+	"	CHECK (retryable_only IN (0, 1));\n"
+	"ALTER TABLE job ADD COLUMN auto_retries INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN saved_records INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN saved_input INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN saved_output INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN padding_records INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN padding_input INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN padding_output INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN sample_records INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN sample_input INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE job ADD COLUMN sample_output INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE part ADD COLUMN how INTEGER NOT NULL DEFAULT 0;\n"
+	"ALTER TABLE part ADD COLUMN padding INTEGER NOT NULL DEFAULT 0;\n",
 };
 const int schema_step_count = COUNT_OF(schema_steps);
 

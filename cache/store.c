@@ -21,32 +21,37 @@
  */
 
 /* The name and the wishes, which store_job_put() leaves alone. */
-#define JOB_WISHES	  "held, submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted"
+#define JOB_WISHES                                                                                 \
+	"held, submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted, retry_how, "  \
+	"sample_wanted"
 #define JOB_SHARED	  "name, " JOB_WISHES
-#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7"
+#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"
 #define JOB_OWN                                                                                    \
 	"phase, end_state, model, error, attempt, generation, record_count, input_size_bytes, "    \
 	"total, good, failed, input_tokens, output_tokens, created_ns, submitted_ns, ended_ns, "   \
 	"status_ns, progress_ns, error_ns, ctl_ns, status_json_ns, names_ns, elsewhere, "          \
-	"estimate_input, estimate_output"
+	"estimate_input, estimate_output, how, retryable_only, auto_retries, saved_records, "      \
+	"saved_input, saved_output, padding_records, padding_input, padding_output, "              \
+	"sample_records, sample_input, sample_output"
 #define JOB_OWN_VALUES                                                                             \
-	"?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, " \
-	"?26, ?27, ?28, ?29, ?30, ?31, ?32"
+	"?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, "         \
+	"?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, "         \
+	"?42, ?43, ?44, ?45, ?46"
 #define PART_COLUMNS                                                                               \
 	"job, attempt, seq, phase, token, remote, first, record_count, size_bytes, state, raw, "   \
 	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns, name, "  \
-	"asked_ns, expires_ns"
+	"asked_ns, expires_ns, how, padding"
 #define PART_VALUES                                                                                \
 	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
-	"?20, ?21, ?22"
+	"?20, ?21, ?22, ?23, ?24"
 
 static const char job_insert[] = "INSERT INTO job (" JOB_SHARED ", " JOB_OWN ", rev) VALUES"
 				 " (" JOB_SHARED_VALUES ", " JOB_OWN_VALUES ", 1)";
 static const char job_update[] = "UPDATE job SET (" JOB_OWN ", rev) = (" JOB_OWN_VALUES
-				 ", rev + 1) WHERE number = ?33 AND rev = ?34";
+				 ", rev + 1) WHERE number = ?47 AND rev = ?48";
 static const char job_rename[] = "UPDATE job SET name = ?1 WHERE number = ?2";
 static const char job_wish[] = "UPDATE job SET (" JOB_WISHES ")"
-			       " = (?1, ?2, ?3, ?4, ?5, ?6) WHERE number = ?7";
+			       " = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE number = ?9";
 static const char job_exists[] = "SELECT 1 FROM job WHERE number = ?1";
 static const char job_delete[] = "DELETE FROM job WHERE number = ?1";
 static const char job_remember[] = "INSERT OR IGNORE INTO forgotten (remote)"
@@ -325,6 +330,8 @@ static int wish_locked(struct store *s, uint64_t number, const struct store_wish
 	storerow_put_int(&c, w->retry);
 	storerow_put_int(&c, w->fetch);
 	storerow_put_int(&c, w->purge);
+	storerow_put_int(&c, w->retry_how);
+	storerow_put_int(&c, w->sample);
 	storerow_put_u64(&c, number);
 	return change_one_locked(s, &c, e);
 }

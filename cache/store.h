@@ -39,13 +39,21 @@ struct store_job {
 	char *error;	 /* words for JOB/error */
 	bool held;	 /* hold: not submitted by itself */
 	bool submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted;
-	bool elsewhere;	     /* made by somebody else: the console, another machine */
-	uint32_t attempt;    /* 0 before the first submission */
-	uint32_t generation; /* of the results; 0: none yet */
+	int retry_how;		/* enum run_how of fs/job/machine.h: what retry_wanted asked for */
+	uint32_t sample_wanted; /* records to try on demand while it is a draft; 0: none */
+	bool elsewhere;		/* made by somebody else: the console, another machine */
+	uint32_t attempt;	/* 0 before the first submission */
+	int how;		/* enum run_how: of that attempt */
+	bool retryable_only;	/* that attempt is of what may go better by itself, by retry_max */
+	uint32_t auto_retries;	/* attempts that retry_max made */
+	uint32_t generation;	/* of the results; 0: none yet */
 	uint64_t record_count, input_size_bytes;
 	struct counts counts; /* of the results shown; total = record_count */
 	struct tokens tokens;
 	struct tokens estimate; /* before it ran: at most these; zeros: not known */
+	/* Good results that were not paid for: copies, and those of earlier jobs; what
+	 * was sent only to reach a minimum; what was tried as a draft. */
+	struct tally saved, padding, sample;
 	/* Wall time, nanoseconds; 0: not yet. */
 	int64_t created_ns, submitted_ns, ended_ns;
 	/* When the content of JOB/status, progress, error, ctl and status.json last
@@ -61,6 +69,8 @@ struct store_part {
 	uint32_t attempt; /* from 1 */
 	uint32_t seq;	  /* from 1 within the attempt */
 	int phase;	  /* enum part_phase of fs/job/machine.h */
+	int how;	  /* enum run_how */
+	uint64_t padding; /* so many of its records, the last ones, are none of the user's */
 	char *token;
 	char *name;   /* the directory's when the part was planned: names are made of it */
 	char *remote; /* the provider's name; NULL before create answered */
@@ -76,6 +86,8 @@ struct store_part {
 
 struct store_wishes {
 	bool held, submit, stop, retry, fetch, purge;
+	int retry_how;	 /* of retry: enum run_how */
+	uint32_t sample; /* records; 0: none */
 };
 
 #define STORE_JOB_INIT                                                                             \

@@ -85,6 +85,13 @@ static void put_sums(struct storerow *c, const struct counts *counts, const stru
 	storerow_put_u64(c, tokens->output);
 }
 
+static void put_tally(struct storerow *c, const struct tally *t)
+{
+	storerow_put_u64(c, t->records);
+	storerow_put_u64(c, t->tokens.input);
+	storerow_put_u64(c, t->tokens.output);
+}
+
 static int64_t take_int(struct storerow *c)
 {
 	return sqlite3_column_int64(c->s, c->at++);
@@ -118,6 +125,13 @@ static void take_sums(struct storerow *c, struct counts *counts, struct tokens *
 	tokens->output = take_u64(c);
 }
 
+static void take_tally(struct storerow *c, struct tally *t)
+{
+	t->records = take_u64(c);
+	t->tokens.input = take_u64(c);
+	t->tokens.output = take_u64(c);
+}
+
 void storerow_put_job(struct storerow *c, const struct store_job *j)
 {
 	storerow_put_text(c, j->name);
@@ -127,6 +141,8 @@ void storerow_put_job(struct storerow *c, const struct store_job *j)
 	storerow_put_int(c, j->retry_wanted);
 	storerow_put_int(c, j->fetch_wanted);
 	storerow_put_int(c, j->purge_wanted);
+	storerow_put_int(c, j->retry_how);
+	storerow_put_int(c, j->sample_wanted);
 	storerow_put_int(c, j->phase);
 	storerow_put_int(c, j->end_state);
 	storerow_put_text(c, j->model);
@@ -145,6 +161,12 @@ void storerow_put_job(struct storerow *c, const struct store_job *j)
 	storerow_put_int(c, j->elsewhere);
 	storerow_put_u64(c, j->estimate.input);
 	storerow_put_u64(c, j->estimate.output);
+	storerow_put_int(c, j->how);
+	storerow_put_int(c, j->retryable_only);
+	storerow_put_int(c, j->auto_retries);
+	put_tally(c, &j->saved);
+	put_tally(c, &j->padding);
+	put_tally(c, &j->sample);
 }
 
 int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
@@ -161,6 +183,8 @@ int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
 	j->retry_wanted = take_int(&c);
 	j->fetch_wanted = take_int(&c);
 	j->purge_wanted = take_int(&c);
+	j->retry_how = (int)take_int(&c);
+	j->sample_wanted = (uint32_t)take_int(&c);
 	j->phase = (int)take_int(&c);
 	j->end_state = (int)take_int(&c);
 	j->model = take_text(&c);
@@ -179,6 +203,12 @@ int storerow_take_job(sqlite3_stmt *s, struct store_job *j)
 	j->elsewhere = take_int(&c);
 	j->estimate.input = take_u64(&c);
 	j->estimate.output = take_u64(&c);
+	j->how = (int)take_int(&c);
+	j->retryable_only = take_int(&c);
+	j->auto_retries = (uint32_t)take_int(&c);
+	take_tally(&c, &j->saved);
+	take_tally(&c, &j->padding);
+	take_tally(&c, &j->sample);
 	if (c.failed)
 		store_job_release(j);
 	return c.failed ? -ENOMEM : 0;
@@ -204,6 +234,8 @@ void storerow_put_part(struct storerow *c, uint64_t job, const struct store_part
 	storerow_put_text(c, p->name);
 	storerow_put_int(c, p->asked_ns);
 	storerow_put_int(c, p->expires_ns);
+	storerow_put_int(c, p->how);
+	storerow_put_u64(c, p->padding);
 }
 
 int storerow_take_part(sqlite3_stmt *s, struct store_part *p)
@@ -229,6 +261,8 @@ int storerow_take_part(sqlite3_stmt *s, struct store_part *p)
 	p->name = take_text(&c);
 	p->asked_ns = take_int(&c);
 	p->expires_ns = take_int(&c);
+	p->how = (int)take_int(&c);
+	p->padding = take_u64(&c);
 	if (c.failed)
 		store_part_release(p);
 	return c.failed ? -ENOMEM : 0;

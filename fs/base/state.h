@@ -53,6 +53,12 @@ struct counts {
 	uint64_t failed;
 };
 
+/* Records, and what they took. */
+struct tally {
+	uint64_t records;
+	struct tokens tokens;
+};
+
 #define PART_RAW_MAX	 64
 #define PART_MESSAGE_MAX 768
 

@@ -144,7 +144,9 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 					  .stop = row->stop_wanted,
 					  .retry = row->retry_wanted,
 					  .fetch = row->fetch_wanted,
-					  .purge = row->purge_wanted};
+					  .purge = row->purge_wanted,
+					  .retry_how = row->retry_how,
+					  .sample = row->sample_wanted};
 	j->phase = (enum phase)row->phase;
 	j->refused_before = true;
 	r = store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
@@ -370,13 +372,15 @@ int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e)
 	pthread_mutex_lock(&j->wish_mutex);
 	w = job_wishes(j);
 	if ((w.held && drop.held) || (w.submit && drop.submit) || (w.stop && drop.stop) ||
-	    (w.retry && drop.retry) || (w.fetch && drop.fetch) || (w.purge && drop.purge)) {
+	    (w.retry && drop.retry) || (w.fetch && drop.fetch) || (w.purge && drop.purge) ||
+	    (w.sample && drop.sample)) {
 		w.held = w.held && !drop.held;
 		w.submit = w.submit && !drop.submit;
 		w.stop = w.stop && !drop.stop;
 		w.retry = w.retry && !drop.retry;
 		w.fetch = w.fetch && !drop.fetch;
 		w.purge = w.purge && !drop.purge;
+		w.sample = drop.sample ? 0 : w.sample;
 		r = store_job_wish(j->jobs->o.store, j->number, &w, e);
 	}
 	if (r == 0) {

@@ -62,6 +62,13 @@ enum part_phase {
 	PART_PURGED = 6,  /* it had ended; the provider's storage has nothing of it */
 };
 
+/* How an attempt is run; on disk as well. */
+enum run_how {
+	RUN_BATCH = 0,
+	RUN_PADDED = 1,	  /* in batch, with records that only fill up the provider's minimum */
+	RUN_ONDEMAND = 2, /* record by record, at once and at the on-demand price */
+};
+
 /* Sets *ret and returns 0, or returns -EINVAL if ev cannot happen in from. */
 MUST_CHECK int phase_step(enum phase from, enum event ev, enum phase *ret);
 

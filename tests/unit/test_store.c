@@ -26,6 +26,8 @@ static struct store_part make_part(uint32_t attempt, uint32_t seq, const char *t
 	p.name = strdup("My job");
 	p.asked_ns = 6;
 	p.expires_ns = 7;
+	p.how = 2;
+	p.padding = 3;
 	return p;
 }
 
@@ -54,6 +56,12 @@ static void assert_same_job(const struct store_job *a, const struct store_job *b
 	assert_true(x.names_ns == y.names_ns);
 	assert_int_equal(x.elsewhere, y.elsewhere);
 	assert_memory_equal(&x.estimate, &y.estimate, sizeof(x.estimate));
+	assert_int_equal(x.how, y.how);
+	assert_int_equal(x.retryable_only, y.retryable_only);
+	assert_int_equal(x.auto_retries, y.auto_retries);
+	assert_memory_equal(&x.saved, &y.saved, sizeof(x.saved));
+	assert_memory_equal(&x.padding, &y.padding, sizeof(x.padding));
+	assert_memory_equal(&x.sample, &y.sample, sizeof(x.sample));
 }
 
 static void test_everything_comes_back(void **state)
@@ -67,6 +75,12 @@ static void test_everything_comes_back(void **state)
 
 	j.elsewhere = true;
 	j.estimate = (struct tokens){8, 9};
+	j.how = 1;
+	j.retryable_only = true;
+	j.auto_retries = 2;
+	j.saved = (struct tally){10, {11, 12}};
+	j.padding = (struct tally){13, {14, 15}};
+	j.sample = (struct tally){16, {17, 18}};
 	parts[1].remote = strdup("arn:1");
 	parts[1].message = strdup("");
 	assert_int_equal(store_job_add(s, &j, &e), 0);
@@ -99,6 +113,7 @@ static void test_everything_comes_back(void **state)
 	assert_memory_equal(&read[1].tokens, &parts[0].tokens, sizeof(struct tokens));
 	assert_string_equal(read[1].name, "My job");
 	assert_true(read[1].asked_ns == 6 && read[1].expires_ns == 7);
+	assert_true(read[1].how == 2 && read[1].padding == 3);
 	store_parts_free(read, count);
 	store_part_release(&parts[0]);
 	store_part_release(&parts[1]);

@@ -66,6 +66,17 @@ int precheck_input(struct job *j, const struct draft_summary *sum, struct buf *e
 	return 0;
 }
 
+/* Cents, and what is less than a cent where there is some. */
+static void add_usd(struct buf *out, double usd)
+{
+	char text[400];
+	int size = snprintf(text, sizeof(text), "%.6f", usd);
+
+	while (size > 3 && text[size - 1] == '0' && text[size - 3] != '.')
+		size--;
+	buf_add(out, text, size > 0 ? (size_t)size : 0);
+}
+
 bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words)
 {
 	struct backend *b = j->jobs->o.backend;
@@ -75,21 +86,22 @@ bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words)
 	if (max_usd <= 0 || !b->ops->price)
 		return false;
 	if (!b->ops->price(b, j->row.model, &price)) {
-		buf_addf(
-			words,
-			"no price is known for %s, so max_cost=%.2f cannot be kept; `echo submit > "
-			"ctl` submits it all the same, prices=FILE gives a price\n",
-			j->row.model, max_usd);
+		buf_addf(words, "no price is known for %s, so max_cost=", j->row.model);
+		add_usd(words, max_usd);
+		buf_add_str(words, " cannot be kept; `echo submit > ctl` submits it all the same, "
+				   "prices=FILE gives a price\n");
 		return true;
 	}
 	usd = cost_usd(&j->row.estimate, price.batch_in, price.batch_out);
 	if (usd <= max_usd)
 		return false;
-	buf_addf(words,
-		 "it may cost up to %.2f USD (%llu tokens in, %llu out at most), and max_cost is "
-		 "%.2f; `echo submit > ctl` submits it all the same\n",
-		 usd, (unsigned long long)j->row.estimate.input,
-		 (unsigned long long)j->row.estimate.output, max_usd);
+	buf_add_str(words, "it may cost up to ");
+	add_usd(words, usd);
+	buf_addf(words, " USD (%llu tokens in, %llu out at most), and max_cost is ",
+		 (unsigned long long)j->row.estimate.input,
+		 (unsigned long long)j->row.estimate.output);
+	add_usd(words, max_usd);
+	buf_add_str(words, "; `echo submit > ctl` submits it all the same\n");
 	return true;
 }
 

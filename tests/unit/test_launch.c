@@ -155,6 +155,10 @@ static void test_what_costs_too_much_is_held(void **state)
 	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
 	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
 	jobskit_wait_error(k, j, "5.00 USD");
+	jobskit_wait_error(k, j, "max_cost is 4.90;");
+	/* Less than a cent is not nothing. */
+	assert_int_equal(jobskit_write(j, "config", "max_cost = 0.00125\n"), 0);
+	jobskit_wait_error(k, j, "max_cost is 0.00125;");
 	jobskit_wait(k, j, JOB_HELD);
 	assert_int_equal(fakebackend_part_count(k->provider), 0);
 	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);

@@ -92,9 +92,13 @@ static void tell(struct sweep *w, const struct control_job *j, size_t asked)
 	if (asked)
 		tell_result(&w->results[asked - 1], &status);
 	if (w->found) {
-		struct backend_job job = {
+		CLEANUP(buf_release) struct buf name = BUF_INIT(2 * NAMING_JOB_MAX);
+		struct backend_job job;
+
+		naming_directory(j->name ? j->name : "", &name);
+		job = (struct backend_job){
 			.remote = j->arn,
-			.name = j->name,
+			.name = name.data,
 			.model = short_model(j),
 			.token = j->token,
 			.status = status,

@@ -125,8 +125,7 @@ def test_two_mounts_see_each_others_jobs(new_bedrock):
     here, there = new_bedrock().start(), new_bedrock().start()
     data = records(5)
     here.run_job("shared", data)
-    job = see(there, "")
-    assert job.name.startswith("shared-")
+    job = see(there, "shared")
     job.ctl("fetch")
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
     check_complete(job, data)
@@ -140,6 +139,23 @@ def test_a_name_that_is_taken_gets_a_suffix(new_bedrock, cloud, sdk):
     see(mount, "", "")
     other, = set(names(mount)) - {"same"}
     assert other.startswith("same-") and made.id.endswith(other.rpartition("-")[2])
+
+
+def test_a_taken_name_of_another_mounts_job_gets_a_suffix_that_stays(new_bedrock):
+    here, there = new_bedrock().start(), new_bedrock().start()
+    there.job("same")
+    data = records(5)
+    made = json.loads(here.run_job("same", data).read("status.json"))["parts"][0]["provider_id"]
+    see(there, "", "")
+    other, = set(names(there)) - {"same"}
+    assert other.startswith("same-") and made.endswith(other.removeprefix("same-"))
+    sh(f"rm -r {there.dir}/same", check=0)
+    there.restart()
+    assert names(there) == [other], "the name is its own, also once the other one is free"
+    job = there.job_at(other)
+    job.ctl("fetch")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, data)
 
 
 def test_jobs_mine_shows_only_ones_own(new_bedrock, cloud, sdk):

@@ -9,7 +9,7 @@
  *	GetModelInvocationJob		GET  /model-invocation-job/arn%3Aaws%3A...
  *	ListModelInvocationJobs		GET  /model-invocation-jobs?maxResults=1000&...
  *	StopModelInvocationJob		POST /model-invocation-job/ARN/stop
- *	TagResource, ListTagsForResource, ListFoundationModels, ListInferenceProfiles
+ *	ListFoundationModels, ListInferenceProfiles
  *
  * Creates are sent one at a time and at most one a second (the service
  * publishes no rate and throttles them hard).
@@ -98,10 +98,6 @@ MUST_CHECK int control_list(struct control *c, const struct control_filter *f,
 
 /* A job that has ended, or is stopping already, answers 0. */
 MUST_CHECK int control_stop(struct control *c, const char *arn, struct err *e);
-
-MUST_CHECK int control_tag(struct control *c, const char *arn, const struct kv *tags,
-			   struct err *e);
-MUST_CHECK int control_tags(struct control *c, const char *arn, struct kv *ret, struct err *e);
 
 struct control_model {
 	const char *id, *arn, *name, *provider;

@@ -359,11 +359,3 @@ void controljson_add_create(struct buf *out, const struct control_job_spec *s)
 		add_tags(out, s->tags);
 	buf_add_char(out, '}');
 }
-
-void controljson_add_tag(struct buf *out, const char *arn, const struct kv *tags)
-{
-	buf_add_char(out, '{');
-	add_member(out, "resourceARN", arn);
-	add_tags(out, tags);
-	buf_add_char(out, '}');
-}

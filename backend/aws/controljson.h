@@ -30,8 +30,7 @@ MUST_CHECK int controljson_name(struct jsonspan v, size_t max, char **ret);
 /* The same for text of people: UTF-8 without control characters, cut at max. */
 MUST_CHECK int controljson_text(struct jsonspan v, size_t max, char **ret);
 
-/* The bodies of CreateModelInvocationJob and TagResource. */
+/* The body of CreateModelInvocationJob. */
 void controljson_add_create(struct buf *out, const struct control_job_spec *s);
-void controljson_add_tag(struct buf *out, const char *arn, const struct kv *tags);
 
 #endif

@@ -1,74 +1,10 @@
-/* Tags, models and inference profiles: the small operations of control.h. */
+/* Models and inference profiles: the small operations of control.h. */
 
 #include <errno.h>
 #include <string.h>
 
 #include "backend/aws/control_private.h"
 #include "backend/aws/controljson.h"
-
-/* --- tags --- */
-
-int control_tag(struct control *c, const char *arn, const struct kv *tags, struct err *e)
-{
-	CLEANUP(aws_answer_release) struct aws_answer answer = AWS_ANSWER_INIT;
-	CLEANUP(buf_release) struct buf body = BUF_INIT(256 * 1024);
-	struct control_question q = {
-		.what = "tag the job", .method = "POST", .path = "/tagResource"};
-	struct jsonspan root;
-
-	controljson_add_tag(&body, arn, tags);
-	if (buf_error(&body) < 0)
-		return err_set(e, -ENOMEM, "no memory for the tags of %s", arn);
-	q.body = body.data;
-	q.body_size = body.size;
-	return control_ask(c, &q, &answer, &root, e);
-}
-
-static int read_tags(struct jsonspan list, struct kv *to)
-{
-	struct jsonspan_walk w = jsonspan_walk(list);
-	int r = 0;
-
-	while (r == 0 && jsonspan_next(&w)) {
-		CLEANUP(str_freep) char *key = NULL;
-		CLEANUP(str_freep) char *value = NULL;
-
-		r = controljson_text(jsonspan_get(w.value, "key"), KV_KEY_MAX, &key);
-		if (r == 0)
-			r = controljson_text(jsonspan_get(w.value, "value"), 256, &value);
-		if (r == 0 && key)
-			r = kv_set(to, key, value ? value : "");
-	}
-	return r;
-}
-
-int control_tags(struct control *c, const char *arn, struct kv *ret, struct err *e)
-{
-	CLEANUP(aws_answer_release) struct aws_answer answer = AWS_ANSWER_INIT;
-	CLEANUP(buf_release) struct buf body = BUF_INIT(8 * 1024);
-	CLEANUP(kv_release) struct kv tags = KV_INIT;
-	struct control_question q = {
-		.what = "look at the tags", .method = "POST", .path = "/listTagsForResource"};
-	struct jsonspan root;
-	int r;
-
-	buf_add_str(&body, "{\"resourceARN\":");
-	buf_add_json(&body, arn, strlen(arn));
-	buf_add_char(&body, '}');
-	if (buf_error(&body) < 0)
-		return err_set(e, -ENOMEM, "no memory for the tags of %s", arn);
-	q.body = body.data;
-	q.body_size = body.size;
-	r = control_ask(c, &q, &answer, &root, e);
-	if (r < 0)
-		return r;
-	r = read_tags(jsonspan_get(root, "tags"), &tags);
-	if (r < 0)
-		return err_errno(e, r, "the tags of %s", arn);
-	*ret = tags;
-	tags = (struct kv)KV_INIT;
-	return 0;
-}
 
 /* --- models --- */
 

@@ -258,7 +258,7 @@ static int print_caller(struct policies *p, FILE *out)
 		     p->account);
 	add_statement(p, "Jobs",
 		      "bedrock:GetModelInvocationJob,bedrock:StopModelInvocationJob,"
-		      "bedrock:TagResource,bedrock:UntagResource,bedrock:ListTagsForResource",
+		      "bedrock:TagResource",
 		      NULL);
 	add_resource(p, "*");
 	add_statement(p, "Lists",

@@ -422,32 +422,7 @@ static void test_list_failures(void **state)
 	}
 }
 
-/* --- tags, models, profiles --- */
-
-static void test_tags(void **state)
-{
-	CLEANUP(kv_release) struct kv tags = KV_INIT;
-	CLEANUP(kv_release) struct kv got = KV_INIT;
-	struct bedrockkit k;
-	struct err e = ERR_INIT;
-
-	(void)state;
-	bedrockkit_open(&k, NULL);
-	bedrockkit_rule(
-		&k, "POST", "/listTagsForResource", 0,
-		(struct awsserver_reply){.body = "{\"tags\":[{\"key\":\"a\",\"value\":\"b\"},"
-						 "{\"key\":\"c\"},{}]}"});
-	bedrockkit_rule(&k, "POST", "/tagResource", 0, (struct awsserver_reply){.body = "{}"});
-	assert_int_equal(kv_set(&tags, "x", "y"), 0);
-	assert_int_equal(control_tag(control_of(&k), ARN, &tags, &e), 0);
-	assert_int_equal(control_tags(control_of(&k), ARN, &got, &e), 0);
-	assert_int_equal(got.count, 2);
-	assert_string_equal(kv_get(&got, "a"), "b");
-	assert_string_equal(kv_get(&got, "c"), "");
-	assert_string_equal(awsserver_request(k.server, 1)->body, "{\"resourceARN\":\"" ARN "\"}");
-	bedrockkit_check_signed(&k);
-	bedrockkit_close(&k);
-}
+/* --- models, profiles --- */
 
 static int on_model(void *ctx, const struct control_model *m)
 {
@@ -516,7 +491,6 @@ int main(void)
 		cmocka_unit_test(test_list_pages),
 		cmocka_unit_test(test_list_filters),
 		cmocka_unit_test(test_list_failures),
-		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_models),
 	};
 

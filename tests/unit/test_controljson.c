@@ -240,18 +240,6 @@ static void test_create_all(void **state)
 		"\"team\",\"value\":\"a \\\"b\\\"\"},{\"key\":\"empty\",\"value\":\"\"}]}");
 }
 
-static void test_tag(void **state)
-{
-	CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-	CLEANUP(kv_release) struct kv tags = KV_INIT;
-
-	(void)state;
-	assert_int_equal(kv_set(&tags, "a", "b"), 0);
-	controljson_add_tag(&out, ARN, &tags);
-	assert_string_equal(out.data, "{\"resourceARN\":\"" ARN
-				      "\",\"tags\":[{\"key\":\"a\",\"value\":\"b\"}]}");
-}
-
 /* --- a real answer --- */
 
 static void test_real_list(void **state)
@@ -293,8 +281,7 @@ int main(void)
 		cmocka_unit_test(test_times),	    cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_states),	    cmocka_unit_test(test_job_whole),
 		cmocka_unit_test(test_job_strange), cmocka_unit_test(test_create_least),
-		cmocka_unit_test(test_create_all),  cmocka_unit_test(test_tag),
-		cmocka_unit_test(test_real_list),
+		cmocka_unit_test(test_create_all),  cmocka_unit_test(test_real_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

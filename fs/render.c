@@ -228,6 +228,7 @@ static void render_json(const struct view *v, struct buf *out)
 	buf_addf(out, "  \"number\": %llu,\n", (unsigned long long)v->number);
 	add_string(out, "  ", "status", job_state_name(v->state));
 	buf_addf(out, "  \"ended\": %s,\n", job_state_is_end(v->state) ? "true" : "false");
+	buf_addf(out, "  \"made_elsewhere\": %s,\n", v->elsewhere ? "true" : "false");
 	add_string(out, "  ", "model", v->model[0] ? v->model : NULL);
 	add_string(out, "  ", "error", v->error[0] ? v->error : NULL);
 	buf_addf(out, "  \"input_bytes\": %llu,\n", (unsigned long long)v->input_size_bytes);

@@ -10,6 +10,9 @@
  *
  * What a provider's list says is not to be trusted: names are made valid,
  * numbers are only shown.
+ *
+ * A later mount that shows only its own leaves their rows in the store, and
+ * makes no jobs of them; their names are free.
  */
 
 #include <ctype.h>
@@ -35,12 +38,18 @@ struct adoption {
 	size_t left_out;
 };
 
+static bool shows_all(const struct jobs *en)
+{
+	struct backend *b = en->o.backend;
+
+	return b->ops->lists_jobs && b->ops->lists_jobs(b);
+}
+
 struct adoption *adopt_begin(struct jobs *en)
 {
-	const struct backend_ops *ops = en->o.backend->ops;
 	struct adoption *a;
 
-	if (!ops->lists_jobs || !ops->lists_jobs(en->o.backend))
+	if (!shows_all(en))
 		return NULL;
 	a = calloc(1, sizeof(*a));
 	if (a)
@@ -330,4 +339,55 @@ void adopt_end(struct adoption *a)
 		sched_wake(en);
 	}
 	adoption_free(a);
+}
+
+/* --- a mount that shows only its own --- */
+
+bool adopt_is_hidden(const struct jobs *en, const struct store_job *row)
+{
+	bool asked_for = row->fetch_wanted || row->stop_wanted || row->purge_wanted ||
+			 row->phase == PHASE_COLLECTING;
+
+	return row->elsewhere && row->generation == 0 && !asked_for && !shows_all(en);
+}
+
+struct hidden {
+	const struct jobs *jobs;
+	const char *name;
+	uint64_t number; /* 0: not found */
+};
+
+static int find_hidden(void *ctx, const struct store_job *row)
+{
+	struct hidden *h = ctx;
+
+	if (strcmp(row->name, h->name) == 0 && adopt_is_hidden(h->jobs, row))
+		h->number = row->number;
+	return 0;
+}
+
+bool adopt_make_way(struct jobs *en, const char *name)
+{
+	struct hidden h = {.jobs = en, .name = name};
+	CLEANUP(str_freep) char *other = NULL;
+	struct err e = ERR_INIT;
+	int r;
+
+	if (shows_all(en))
+		return false;
+	r = store_jobs(en->o.store, find_hidden, &h, &e);
+	if (r == 0 && h.number == 0)
+		return false;
+	if (r == 0 && asprintf(&other, "%s-%llu", strlen(name) > NAME_CUT ? "elsewhere" : name,
+			       (unsigned long long)h.number) < 0) {
+		other = NULL;
+		r = -ENOMEM;
+	}
+	if (r == 0)
+		r = store_job_rename(en->o.store, h.number, other, &e);
+	if (r < 0)
+		log_error("adopt",
+			  "%s: a job made elsewhere, which is not shown, has this name: %s", name,
+			  e.text[0] ? e.text : "no memory");
+	return r == 0;
 }

@@ -86,6 +86,8 @@ static int load_job(void *ctx, const struct store_job *row)
 		list[l->removed_count++] = row->number;
 		return 0;
 	}
+	if (adopt_is_hidden(l->jobs, row))
+		return 0;
 	r = job_new(l->jobs, row, &j, l->e);
 	if (r < 0)
 		return r;
@@ -306,6 +308,8 @@ static int make(struct request *q, struct job **ret)
 	for (int i = 0; i < STORE_TIMES; i++)
 		row.times_ns[i] = now;
 	r = store_job_add(en->o.store, &row, &e);
+	if (r == -EEXIST && adopt_make_way(en, q->name))
+		r = store_job_add(en->o.store, &row, &e);
 	if (r < 0) {
 		if (r != -EEXIST)
 			log_error("jobs", "mkdir %s: %s", q->name, e.text);
@@ -365,6 +369,8 @@ static int rename_job(struct request *q)
 		return r;
 	}
 	r = store_job_rename(en->o.store, j->number, q->name, &e);
+	if (r == -EEXIST && adopt_make_way(en, q->name))
+		r = store_job_rename(en->o.store, j->number, q->name, &e);
 	if (r < 0) {
 		log_error("jobs", "rename: %s", e.text);
 		ignore_error(registry_rename(&en->registry, j->number, j->name));

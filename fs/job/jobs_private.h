@@ -231,6 +231,11 @@ struct adoption;
 struct adoption *adopt_begin(struct jobs *en);
 void adopt_found(void *adoption, const struct backend_job *found);
 void adopt_end(struct adoption *a); /* makes the jobs; NULL is fine */
+/* An earlier mount showed it, this one shows only its own: it stays in the store
+ * for a later one.  What was fetched, or is asked to be, is shown all the same. */
+bool adopt_is_hidden(const struct jobs *en, const struct store_job *row);
+/* With the mutex of names: did a hidden job have this name, and has another now? */
+bool adopt_make_way(struct jobs *en, const char *name);
 
 /* jobs.c */
 void jobs_names_changed(struct jobs *en);

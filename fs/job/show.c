@@ -132,6 +132,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 		return NULL;
 	v->number = j->number;
 	v->state = state;
+	v->elsewhere = j->row.elsewhere;
 	v->attempt = j->row.attempt;
 	v->generation = j->row.generation;
 	v->record_count = j->row.record_count;

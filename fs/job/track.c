@@ -330,10 +330,13 @@ static int64_t jitter(int64_t step)
 	return step - step / 10 + step / 5 / UINT16_MAX * chance;
 }
 
-/* With nothing to watch but what others may make. */
-static int64_t idle_ns(const struct backend *b)
+/* With nothing to watch but what others may make: never longer than was asked for. */
+static int64_t idle_ns(const struct jobs *en)
 {
-	return b->ops->poll_idle_ns > 0 ? b->ops->poll_idle_ns : POLL_IDLE_NS;
+	const struct backend *b = en->o.backend;
+	int64_t idle = b->ops->poll_idle_ns > 0 ? b->ops->poll_idle_ns : POLL_IDLE_NS;
+
+	return en->o.poll_ns && en->o.poll_ns < idle ? en->o.poll_ns : idle;
 }
 
 /* What began meanwhile may have set an earlier time and a smaller step. */
@@ -350,7 +353,7 @@ static void plan_next(struct jobs *en, int64_t step, const struct round *r, bool
 	if (r->count > 0)
 		due = now + jitter(step);
 	else if (lists)
-		due = now + jitter(idle_ns(en->o.backend));
+		due = now + jitter(idle_ns(en));
 	track_put_off(en, due);
 }
 

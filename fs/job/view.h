@@ -47,6 +47,7 @@ struct view {
 	enum job_state state;
 	unsigned commands; /* legal now: bits of enum command */
 	bool held;
+	bool elsewhere;		    /* made by somebody else */
 	char *name, *model, *error; /* owned; never NULL, maybe "" */
 	uint32_t attempt, generation;
 	uint64_t record_count, input_size_bytes;

@@ -51,7 +51,7 @@ def ended(job):
 @pytest.mark.limit(180)
 def test_ten_thousand_jobs_take_ten_lists_and_then_one_a_poll(new_bedrock, cloud):
     cloud.double.plant(10_000, prefix="old", bucket=BUCKET)
-    mount = new_bedrock({"poll": "1"}).start()
+    mount = new_bedrock({"poll": "30"}).start()
     until(lambda: len(names(mount)) == 10_000, 90, "not all were found")
     assert len(cloud.double.seen("ListModelInvocationJobs")) <= 11
     with cloud.double.lock:
@@ -80,7 +80,8 @@ def test_a_job_made_by_the_sdk_is_read_through_the_mount(new_bedrock, cloud, sdk
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
     check_complete(job, data)
     assert (job / "input.jsonl").read_bytes() == b"".join(data)
-    assert json.loads(job.read("status.json"))["parts"][0]["provider_id"] == made.arn
+    told = json.loads(job.read("status.json"))
+    assert told["parts"][0]["provider_id"] == made.arn and told["made_elsewhere"] is True
     mount.restart()
     check_complete(job, data)
 
@@ -107,7 +108,9 @@ def test_fetch_auto(new_bedrock, cloud, sdk):
 def test_a_job_made_by_the_mount_is_read_by_the_sdk(new_bedrock, cloud, sdk):
     mount = new_bedrock({"tags": "team:blue"}).start()
     job = mount.run_job("mine", records(5))
-    arn = json.loads(job.read("status.json"))["parts"][0]["provider_id"]
+    told = json.loads(job.read("status.json"))
+    assert told["made_elsewhere"] is False
+    arn = told["parts"][0]["provider_id"]
     got, tags, listed = sdk.run(
         ("GetModelInvocationJob", {"jobIdentifier": arn}),
         ("ListTagsForResource", {"resourceARN": arn}),
@@ -164,6 +167,33 @@ def test_jobs_mine_shows_only_ones_own(new_bedrock, cloud, sdk):
     mount.run_job("own", records(5))
     sh("sleep 0.5")
     assert names(mount) == ["own"]
+
+
+def test_jobs_mine_hides_what_an_earlier_mount_has_found(new_bedrock, cloud, sdk):
+    ended(made_by_sdk(cloud, sdk, "strange", records(5)))
+    ended(made_by_sdk(cloud, sdk, "fetched", records(5)))
+    mount = new_bedrock().start()
+    see(mount, "fetched", "strange")
+    (mount.dir / "strange" / "notes").write_text("mine\n")
+    job = mount.job_at("fetched")
+    job.ctl("fetch")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    mount.options["jobs"] = "mine"
+    mount.restart()
+    assert names(mount) == ["fetched"], "what is here stays"
+    mount.job("strange")
+    del mount.options["jobs"]
+    mount.restart()
+    other, = set(names(mount)) - {"fetched", "strange"}
+    assert (mount.dir / other / "notes").read_text() == "mine\n"
+    assert mount.job_at("strange").status() == "Draft"
+
+
+def test_they_are_looked_for_as_often_as_poll_says(new_bedrock, cloud, sdk):
+    mount = new_bedrock({"poll": "0.3"}).start()
+    until(lambda: cloud.double.seen("ListModelInvocationJobs"), 10, "it did not look")
+    made_by_sdk(cloud, sdk, "later", records(5))
+    until(lambda: names(mount) == ["later"], 15, "it was not looked for again")
 
 
 def test_many_jobs_over_pages_an_empty_one_first(new_bedrock, cloud):

@@ -170,6 +170,34 @@ static void test_they_are_there_after_a_restart(void **state)
 	assert_string_equal(text, "fake.echo\n");
 }
 
+/* A mount of one's own jobs: what was not fetched is hidden, and its name free. */
+static void test_ones_own_only(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = found(k, "aaaa", "first", JOB_COMPLETED);
+
+	job_unref(found(k, "bbbb", "second", JOB_COMPLETED));
+	job_unref(found(k, "cccc", "third", JOB_COMPLETED));
+	assert_int_equal(jobskit_command(k, j, COMMAND_FETCH), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	job_unref(STEAL(&j));
+	atomic_store(&k->provider->lists, false);
+	jobskit_restart(k);
+	assert_int_equal(jobs_job_count(k->jobs), 1);
+	j = jobskit_find(k, "first"); /* it is here */
+
+	job_unref(jobskit_make(k, "second"));
+	assert_int_equal(jobskit_rename(k, j, "third"), 0);
+	assert_int_equal(jobskit_rename(k, j, "second"), -EEXIST);
+	job_unref(STEAL(&j));
+	lists(k);
+	assert_int_equal(jobs_job_count(k->jobs), 4);
+	job_unref(jobskit_find(k, "second"));
+	job_unref(jobskit_find(k, "second-2"));
+	job_unref(jobskit_find(k, "third"));
+	job_unref(jobskit_find(k, "third-3"));
+}
+
 /* More than a batch, and again when all are known. */
 static void test_many(void **state)
 {
@@ -456,6 +484,7 @@ int main(void)
 		WITH_KIT(test_ours_are_not_made_elsewhere),
 		WITH_KIT(test_what_was_forgotten_stays_away),
 		WITH_KIT(test_they_are_there_after_a_restart),
+		WITH_KIT(test_ones_own_only),
 		WITH_KIT(test_many),
 		WITH_KIT(test_fetch),
 		WITH_KIT(test_a_retry_is_ours),

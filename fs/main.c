@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "backend/aws/awsconfig.h"
 #include "backend/aws/bedrock.h"
 #include "backend/aws/doctor.h"
 #include "backend/http/http.h"
@@ -408,6 +409,8 @@ static int start(struct daemon *d)
 				       .env_cache_home = d->o.env_cache_home};
 	int r = mountpoint_check(d->o.mountpoint, &e);
 
+	if (r == 0 && d->o.is_bedrock)
+		r = awsconfig_anchor(&e);
 	if (r == 0)
 		r = dirs_open(&q, &d->dirs, &e);
 	if (r == 0)

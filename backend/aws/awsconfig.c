@@ -1,7 +1,9 @@
 #include "backend/aws/awsconfig.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/aws/awsini.h"
 
@@ -148,6 +150,37 @@ int awsconfig_reload(const struct awsconfig *c, struct awsconfig **ret, struct e
 					    .ctx = c->ctx};
 
 	return awsconfig_load(&o, ret, e);
+}
+
+/* "~/" is awsconfig_load()'s to understand. */
+static int anchor(const char *name, struct err *e)
+{
+	CLEANUP(str_freep) char *cwd = NULL;
+	CLEANUP(str_freep) char *path = NULL;
+	const char *said = secure_getenv(name);
+
+	if (!said || !*said || said[0] == '/' || strncmp(said, "~/", 2) == 0)
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return err_errno(e, -errno, "%s=%s: cannot tell the current directory", name, said);
+	if (asprintf(&path, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, said) < 0) {
+		path = NULL;
+		return err_set(e, -ENOMEM, "no memory for %s", name);
+	}
+	return setenv(name, path, 1) < 0 ? err_errno(e, -errno, "cannot set %s", name) : 0;
+}
+
+int awsconfig_anchor(struct err *e)
+{
+	static const char *const names[] = {
+		"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE"};
+	int r = 0;
+
+	for (size_t i = 0; i < COUNT_OF(names) && r == 0; i++)
+		r = anchor(names[i], e);
+	return r;
 }
 
 const char *awsconfig_profile(const struct awsconfig *c)

@@ -42,6 +42,10 @@ void awsconfig_free(struct awsconfig *c); /* NULL is fine; wipes secrets */
 /* The same files again, as they are now, for the same profile and region. */
 MUST_CHECK int awsconfig_reload(const struct awsconfig *c, struct awsconfig **ret, struct err *e);
 
+/* Paths that variables of the environment give from the current directory, as
+ * from "/": for a process that will leave it.  Before any thread and any load. */
+MUST_CHECK int awsconfig_anchor(struct err *e);
+
 /* All answers are borrowed until awsconfig_free(). */
 
 /* A variable of the environment; NULL if it is unset or empty. */

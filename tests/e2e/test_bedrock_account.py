@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import subprocess
 import time
 
 import pytest
 
 from bedrockkit import BUCKET, ROLE, check_complete
 from inputs import records
+from mountkit import sh
 
 DATA = records(4)
 KMS_KEY = "11111111-2222-3333-4444-555555555555"
@@ -93,6 +95,23 @@ def test_each_way_to_credentials(new_bedrock, cloud, way):
     create, = cloud.double.seen("CreateModelInvocationJob")
     assert arn in cloud.double.keyring.find(create.access_key).arn
     cloud.only_job()
+
+
+def test_files_are_named_from_where_the_daemon_was_started(new_bedrock, cloud):
+    """It leaves that directory when it goes to the background."""
+    mount = new_bedrock()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del mount.variables[name]
+    with_role(mount, cloud)
+    mount.variables.update(AWS_CONFIG_FILE="aws-config",
+                           AWS_SHARED_CREDENTIALS_FILE="./aws-credentials")
+    done = subprocess.run(mount.command(), cwd=mount.base, env=mount.environment(), text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    try:
+        assert done.returncode == 0, done.stderr
+        check_complete(mount.run_job("one", DATA), DATA)
+    finally:
+        sh(f"fusermount3 -u {mount.dir}", check=0)
 
 
 @pytest.mark.parametrize("owner, word", [("111122223333", "Completed"),

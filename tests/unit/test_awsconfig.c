@@ -1,7 +1,9 @@
 /* The files and variables that all AWS tools share: what they mean, and what is refused. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "backend/aws/awsconfig.h"
 #include "backend/aws/awsini.h"
@@ -290,6 +292,44 @@ static void test_reading_again(void **state)
 	assert_true(awsconfig_profile_is_explicit(again));
 }
 
+/* "D/" in a row is the current directory. */
+static void test_paths_from_the_current_directory(void **state)
+{
+	static const struct {
+		const char *why, *name, *said, *wanted;
+	} rows[] = {
+		{"the config file", "AWS_CONFIG_FILE", "aws/config", "D/aws/config"},
+		{"the credentials file", "AWS_SHARED_CREDENTIALS_FILE", "./keys", "D/./keys"},
+		{"a token", "AWS_WEB_IDENTITY_TOKEN_FILE", "token", "D/token"},
+		{"a container's token", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "t", "D/t"},
+		{"certificates", "AWS_CA_BUNDLE", "../ca.pem", "D/../ca.pem"},
+		{"from the root", "AWS_CA_BUNDLE", "/etc/ca.pem", "/etc/ca.pem"},
+		{"from HOME, which is understood later", "AWS_CONFIG_FILE", "~/c", "~/c"},
+		{"empty is as unset", "AWS_CONFIG_FILE", "", ""},
+		{"not a file", "AWS_PROFILE", "dev", "dev"},
+	};
+	CLEANUP(str_freep) char *before = getcwd(NULL, 0);
+
+	assert_non_null(before);
+	assert_int_equal(chdir(*state), 0);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(str_freep) char *cwd = getcwd(NULL, 0);
+		bool here = strncmp(rows[i].wanted, "D/", 2) == 0;
+		CLEANUP(str_freep) char *wanted = NULL;
+		const char *got;
+
+		assert_true(asprintf(&wanted, "%s%s", here ? cwd : "", rows[i].wanted + here) >= 0);
+		assert_int_equal(setenv(rows[i].name, rows[i].said, 1), 0);
+		assert_int_equal(awsconfig_anchor(NULL), 0);
+		assert_int_equal(awsconfig_anchor(NULL), 0); /* once is enough */
+		got = getenv(rows[i].name);
+		if (!got || strcmp(got, wanted) != 0)
+			fail_msg("%s: %s", rows[i].why, got ? got : "unset");
+		unsetenv(rows[i].name);
+	}
+	assert_int_equal(chdir(before), 0);
+}
+
 #define IN_DIR(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 
 int main(void)
@@ -306,6 +346,7 @@ int main(void)
 		IN_DIR(test_files_that_cannot_be_read),
 		IN_DIR(test_files_that_are_too_large),
 		IN_DIR(test_reading_again),
+		IN_DIR(test_paths_from_the_current_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,16 @@ struct creds_ask {
 /* 0: an answer came, whatever its status.  -EAGAIN: none; *e names who. */
 MUST_CHECK int creds_ask(const struct creds_source *s, const struct creds_ask *q,
 			 struct wire_answer *ret, struct err *e);
+
+/* Headers of that content type; the caller's. */
+MUST_CHECK int creds_headers(const char *type, struct http_headers **ret);
+
+/* The same with a body that holds secrets, and is wiped.  Takes headers over.
+ * made: 0, or what went wrong when they were made. */
+MUST_CHECK int creds_post(const struct creds_source *s, struct creds_ask *q, int made,
+			  struct http_headers *headers, struct buf *body, struct wire_answer *ret,
+			  struct err *e);
+
 void creds_answer_release(struct wire_answer *a); /* wipes it */
 
 /* What an answer that is not 200 means: -EAGAIN or -EACCES, and "CODE: MESSAGE",

@@ -89,6 +89,32 @@ int creds_ask(const struct creds_source *s, const struct creds_ask *q, struct wi
 	}
 }
 
+int creds_headers(const char *type, struct http_headers **ret)
+{
+	int r = http_headers_new(ret);
+
+	return r < 0 ? r : http_headers_add(*ret, "content-type", type);
+}
+
+int creds_post(const struct creds_source *s, struct creds_ask *q, int made,
+	       struct http_headers *headers, struct buf *body, struct wire_answer *ret,
+	       struct err *e)
+{
+	int r = made < 0 ? made : buf_error(body);
+
+	if (r < 0) {
+		r = err_errno(e, r, "cannot make a request to %s", q->who);
+	} else {
+		q->headers = headers;
+		q->body = body->data;
+		q->body_size = body->size;
+		r = creds_ask(s, q, ret, e);
+	}
+	http_headers_free(headers);
+	explicit_bzero(body->data, body->size);
+	return r;
+}
+
 int creds_refusal(const struct wire_answer *a, const char *const *secrets, struct creds_said *ret)
 {
 	const struct http_answer answer = {.failure = a->failure,

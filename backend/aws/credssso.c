@@ -319,22 +319,9 @@ static int refresh(const struct creds_source *s, const struct sso *o, struct tok
 	if (r < 0)
 		return r;
 	make_refresh(t, &body);
-	r = buf_error(&body);
-	if (r == 0)
-		r = http_headers_new(&headers);
-	if (r == 0)
-		r = http_headers_add(headers, "content-type", "application/json");
-	if (r < 0) {
-		r = err_errno(e, r, "cannot make a request to SSO");
-	} else {
-		ask.url = url;
-		ask.headers = headers;
-		ask.body = body.data;
-		ask.body_size = body.size;
-		r = creds_ask(s, &ask, &a, e);
-	}
-	http_headers_free(headers);
-	explicit_bzero(body.data, body.size);
+	ask.url = url;
+	r = creds_headers("application/json", &headers);
+	r = creds_post(s, &ask, r, headers, &body, &a, e);
 	if (r < 0)
 		return r;
 	if (a.status != 200) {

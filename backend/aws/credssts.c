@@ -272,24 +272,13 @@ int creds_assume(const struct creds_source *s, const struct creds_role *role, st
 	make_body(role, &body);
 	if (asprintf(&url, "%s/", origin) < 0)
 		url = NULL;
+	ask.url = url;
 	r = url ? buf_error(&body) : -ENOMEM;
 	if (r == 0)
-		r = http_headers_new(&headers);
-	if (r == 0)
-		r = http_headers_add(headers, "content-type", CONTENT_TYPE);
+		r = creds_headers(CONTENT_TYPE, &headers);
 	if (r == 0 && role->by)
 		r = sign(s, role->by, url, &body, headers);
-	if (r < 0) {
-		r = err_errno(e, r, "cannot make a request to STS");
-	} else {
-		ask.url = url;
-		ask.headers = headers;
-		ask.body = body.data;
-		ask.body_size = body.size;
-		r = creds_ask(s, &ask, &a, e);
-	}
-	http_headers_free(headers);
-	explicit_bzero(body.data, body.size);
+	r = creds_post(s, &ask, r, headers, &body, &a, e);
 	if (r < 0)
 		return r;
 	if (a.status != 200)

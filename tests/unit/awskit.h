@@ -52,6 +52,27 @@ static inline void awskit_open(struct awskit *k)
 	aws_set_pause_unit(k->aws, 0);
 }
 
+static inline void awskit_start(struct awskit *k)
+{
+	awskit_begin(k);
+	awskit_open(k);
+}
+
+/* One that the server answers as it likes. */
+static inline struct aws_request awskit_request(struct awskit *k)
+{
+	return (struct aws_request){
+		.method = "POST",
+		.service = "bedrock",
+		.region = "us-east-1",
+		.origin = awsserver_origin(k->server),
+		.path = "/model-invocation-job",
+		.headers = {{"Content-Type", "application/json"}},
+		.body = "{}",
+		.body_size = 2,
+	};
+}
+
 static inline void awskit_end(struct awskit *k)
 {
 	aws_close(k->aws);

@@ -25,49 +25,87 @@ static struct backend_part part(void)
 	};
 }
 
-static unsigned creates(struct bedrockkit *k)
+/* A source, a part, and what its create has answered. */
+struct asking {
+	struct bedrockkit k;
+	struct backend_part p;
+	char *arn;
+	struct err e;
+};
+
+#define OPEN(a, ...)                                                                               \
+	do {                                                                                       \
+		(a)->p = part();                                                                   \
+		(a)->arn = NULL;                                                                   \
+		bedrockkit_open(&(a)->k, __VA_ARGS__);                                             \
+	} while (0)
+
+static void asking_close(struct asking *a)
+{
+	bedrockkit_close(&a->k);
+	str_freep(&a->arn);
+}
+
+static unsigned creates(const struct asking *a)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < awsserver_count(k->server); i++)
-		n += strcmp(awsserver_request(k->server, i)->target, CREATE) == 0;
+	for (unsigned i = 0; i < awsserver_count(a->k.server); i++)
+		n += strcmp(awsserver_request(a->k.server, i)->target, CREATE) == 0;
 	return n;
 }
 
-static void turn(struct bedrockkit *k, int64_t seconds)
+static void turn(struct asking *a, int64_t seconds)
 {
-	k->clock.now_mono_ns += seconds * NS_PER_S;
-	k->clock.now_wall_ns += seconds * NS_PER_S;
+	a->k.clock.now_mono_ns += seconds * NS_PER_S;
+	a->k.clock.now_wall_ns += seconds * NS_PER_S;
 }
 
-static int create(struct bedrockkit *k, const struct backend_part *p, char **arn, struct err *e)
+/* The same source in another environment. */
+static void reopen(struct asking *a)
 {
-	e->text[0] = '\0';
-	str_freep(arn);
-	return k->b->ops->create(k->b, p, arn, e);
+	const struct bedrock_place place = {.bucket = "bucket", .prefix = "", .clock = &a->k.clock};
+
+	a->k.b->ops->close(a->k.b);
+	assert_int_equal(bedrock_open(&place, &a->k.b, &a->e), 0);
+	aws_set_pause_unit(bedrock_of(a->k.b)->aws, 0);
+	assert_int_equal(kv_set(&bedrock_of(a->k.b)->options, "role", BEDROCKKIT_ROLE), 0);
+}
+
+static void add_job(struct asking *a, const char *id, const char *token, const char *status)
+{
+	struct bedrockkit_job j = {.name = NAME, .submitted_s = BEDROCKKIT_WALL_S};
+
+	snprintf(j.id, sizeof(j.id), "%s", id);
+	snprintf(j.token, sizeof(j.token), "%s", token);
+	snprintf(j.status, sizeof(j.status), "%s", status);
+	bedrockkit_add_job(&a->k, j);
+}
+
+static int create(struct asking *a)
+{
+	a->e.text[0] = '\0';
+	str_freep(&a->arn);
+	return a->k.b->ops->create(a->k.b, &a->p, &a->arn, &a->e);
 }
 
 /* --- what goes out --- */
 
 static void test_request(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
 	CLEANUP(kv_release) struct kv config = KV_INIT;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "timeout=48", "invocation=Converse", "tags=a:b", "subnets=s-1;s-2",
-			"security_groups=g-1", "bucket_owner=111122223333", "kms_key=alias/k",
-			NULL);
+	OPEN(&a, "timeout=48", "invocation=Converse", "tags=a:b", "subnets=s-1;s-2",
+	     "security_groups=g-1", "bucket_owner=111122223333", "kms_key=alias/k", NULL);
 	assert_int_equal(kv_set(&config, "timeout", "72"), 0);
 	assert_int_equal(kv_set(&config, "bucket_owner", "evil"), 0); /* not for a job to say */
-	p.config = &config;
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_string_equal(arn, BEDROCKKIT_ARN "new000000000");
+	a.p.config = &config;
+	assert_int_equal(create(&a), 0);
+	assert_string_equal(a.arn, BEDROCKKIT_ARN "new000000000");
 	assert_string_equal(
-		bedrockkit_find(&k, "POST", CREATE, 0)->body,
+		bedrockkit_find(&a.k, "POST", CREATE, 0)->body,
 		"{\"jobName\":\"" NAME "\",\"clientRequestToken\":\"" BEDROCKKIT_TOKEN "\","
 		"\"roleArn\":\"" BEDROCKKIT_ROLE "\",\"modelId\":\"amazon.nova-micro-v1:0\","
 		"\"modelInvocationType\":\"Converse\",\"inputDataConfig\":{\"s3InputDataConfig\":{"
@@ -78,9 +116,9 @@ static void test_request(void **state)
 		"\"timeoutDurationInHours\":72,\"vpcConfig\":{\"subnetIds\":[\"s-1\",\"s-2\"],"
 		"\"securityGroupIds\":[\"g-1\"]},\"tags\":[{\"key\":\"a\",\"value\":\"b\"}]}");
 	/* The first time nothing is looked for. */
-	assert_int_equal(awsserver_count(k.server), 1);
-	bedrockkit_check_signed(&k);
-	bedrockkit_close(&k);
+	assert_int_equal(awsserver_count(a.k.server), 1);
+	bedrockkit_check_signed(&a.k);
+	asking_close(&a);
 }
 
 /* With media the folder is the input. */
@@ -96,39 +134,34 @@ static void test_media_folder(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		CLEANUP(str_freep) char *arn = NULL;
 		struct tempdir_name input = tempdir_path(state, "input");
 		FILE *f = fopen(input.text, "w");
-		struct backend_part p = part();
-		struct bedrockkit k;
-		struct err e;
+		struct asking a;
 
 		assert_non_null(f);
 		assert_true(fputs(rows[i].record, f) >= 0);
 		assert_int_equal(fclose(f), 0);
-		p.input_path = input.text;
-		p.media_path = *state;
-		bedrockkit_open(&k, NULL);
-		assert_int_equal(create(&k, &p, &arn, &e), 0);
-		assert_non_null(strstr(bedrockkit_find(&k, "POST", CREATE, 0)->body, rows[i].uri));
-		bedrockkit_close(&k);
+		OPEN(&a, NULL);
+		a.p.input_path = input.text;
+		a.p.media_path = *state;
+		assert_int_equal(create(&a), 0);
+		assert_non_null(
+			strstr(bedrockkit_find(&a.k, "POST", CREATE, 0)->body, rows[i].uri));
+		asking_close(&a);
 	}
 }
 
 static void test_no_role(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	kv_release(&bedrock_of(k.b)->options);
-	assert_int_equal(create(&k, &p, &arn, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "role"));
-	assert_int_equal(awsserver_count(k.server), 0);
-	bedrockkit_close(&k);
+	OPEN(&a, NULL);
+	kv_release(&bedrock_of(a.k.b)->options);
+	assert_int_equal(create(&a), -EINVAL);
+	assert_non_null(strstr(a.e.text, "role"));
+	assert_int_equal(awsserver_count(a.k.server), 0);
+	asking_close(&a);
 }
 
 /* --- answers --- */
@@ -172,252 +205,199 @@ static void test_failures(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(failures); i++) {
-		CLEANUP(str_freep) char *arn = NULL;
-		struct backend_part p = part();
-		struct bedrockkit k;
-		struct err e;
+		struct asking a;
 		int r;
 
-		bedrockkit_open(&k, NULL);
-		bedrockkit_rule(&k, "POST", CREATE, 0, failures[i].reply);
-		r = create(&k, &p, &arn, &e);
-		if (r != failures[i].r || !e.text[0] || !strstr(e.text, failures[i].words) || arn)
-			fail_msg("%s: %d %s", failures[i].why, r, e.text);
-		bedrockkit_close(&k);
+		OPEN(&a, NULL);
+		bedrockkit_rule(&a.k, "POST", CREATE, 0, failures[i].reply);
+		r = create(&a);
+		if (r != failures[i].r || !a.e.text[0] || !strstr(a.e.text, failures[i].words) ||
+		    a.arn)
+			fail_msg("%s: %d %s", failures[i].why, r, a.e.text);
+		asking_close(&a);
 	}
 }
 
 static void test_out_of_reach(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	k.b->ops->close(k.b);
+	OPEN(&a, NULL);
 	setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
-	{
-		struct bedrock_place place = {.bucket = "bucket", .prefix = "", .clock = &k.clock};
-
-		assert_int_equal(bedrock_open(&place, &k.b, &e), 0);
-		aws_set_pause_unit(bedrock_of(k.b)->aws, 0);
-		assert_int_equal(kv_set(&bedrock_of(k.b)->options, "role", BEDROCKKIT_ROLE), 0);
-	}
-	assert_int_equal(create(&k, &p, &arn, &e), -EBUSY); /* certainly not created */
-	assert_true(e.text[0]);
-	bedrockkit_close(&k);
+	reopen(&a);
+	assert_int_equal(create(&a), -EBUSY); /* certainly not created */
+	assert_true(a.e.text[0]);
+	asking_close(&a);
 }
 
 static void test_no_credentials(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	k.b->ops->close(k.b);
+	OPEN(&a, NULL);
 	unsetenv("AWS_ACCESS_KEY_ID");
 	unsetenv("AWS_SECRET_ACCESS_KEY");
-	{
-		struct bedrock_place place = {.bucket = "bucket", .prefix = "", .clock = &k.clock};
-
-		assert_int_equal(bedrock_open(&place, &k.b, &e), 0);
-		assert_int_equal(kv_set(&bedrock_of(k.b)->options, "role", BEDROCKKIT_ROLE), 0);
-	}
-	assert_int_equal(create(&k, &p, &arn, &e), -EBUSY);
-	assert_true(e.text[0]);
-	assert_int_equal(awsserver_count(k.server), 0);
-	bedrockkit_close(&k);
+	reopen(&a);
+	assert_int_equal(create(&a), -EBUSY);
+	assert_true(a.e.text[0]);
+	assert_int_equal(awsserver_count(a.k.server), 0);
+	asking_close(&a);
 }
 
 /* --- lost answers --- */
 
 static void test_lost_and_found(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	k.create_is_lost = true;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_string_equal(arn, BEDROCKKIT_ARN "new000000000");
-	assert_int_equal(creates(&k), 1);
+	OPEN(&a, NULL);
+	a.k.create_is_lost = true;
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&a), 0);
+	assert_string_equal(a.arn, BEDROCKKIT_ARN "new000000000");
+	assert_int_equal(creates(&a), 1);
 	/* One list was enough: the name is unique. */
-	assert_int_equal(bedrockkit_count(&k, "GET", "/model-invocation-jobs"), 1);
-	assert_non_null(strstr(bedrockkit_find(&k, "GET", "/model-invocation-jobs", 0)->target,
+	assert_int_equal(bedrockkit_count(&a.k, "GET", "/model-invocation-jobs"), 1);
+	assert_non_null(strstr(bedrockkit_find(&a.k, "GET", "/model-invocation-jobs", 0)->target,
 			       "nameContains=" BEDROCKKIT_DIGITS));
-	bedrockkit_check_signed(&k);
-	bedrockkit_close(&k);
+	bedrockkit_check_signed(&a.k);
+	asking_close(&a);
 }
 
 /* Found without the filter, too; the directory may have another name by now. */
 static void test_found_by_token(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	k.create_is_lost = true;
-	k.filter_is_broken = true;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	p.job_name = "renamed";
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(creates(&k), 1);
-	bedrockkit_close(&k);
+	OPEN(&a, NULL);
+	a.k.create_is_lost = true;
+	a.k.filter_is_broken = true;
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	a.p.job_name = "renamed";
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(creates(&a), 1);
+	asking_close(&a);
 }
 
 static void test_not_another_ones(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "theirs",
-						       .name = NAME,
-						       .token = "another",
-						       .status = "InProgress",
-						       .submitted_s = BEDROCKKIT_WALL_S});
-	p.asked_ns = ASKED_NS;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	assert_null(arn);
-	bedrockkit_close(&k);
+	OPEN(&a, NULL);
+	add_job(&a, "theirs", "another", "InProgress");
+	a.p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&a), -EAGAIN);
+	assert_null(a.arn);
+	asking_close(&a);
 }
 
 /* The list lags: nothing is sent within the grace, and once it is over the job
  * is listed. */
 static void test_listed_late(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "create_grace=60", NULL);
-	k.create_is_lost = k.create_is_late = true;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	turn(&k, 59);
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	assert_non_null(strstr(e.text, "lost; looking for the job until 2026-01-02T03:05:05Z"));
-	assert_int_equal(creates(&k), 1);
-	k.jobs[0].unlisted = false;
-	turn(&k, 10);
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(creates(&k), 1);
-	bedrockkit_close(&k);
+	OPEN(&a, "create_grace=60", NULL);
+	a.k.create_is_lost = a.k.create_is_late = true;
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	turn(&a, 59);
+	assert_int_equal(create(&a), -EAGAIN);
+	assert_non_null(strstr(a.e.text, "lost; looking for the job until 2026-01-02T03:05:05Z"));
+	assert_int_equal(creates(&a), 1);
+	a.k.jobs[0].unlisted = false;
+	turn(&a, 10);
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(creates(&a), 1);
+	asking_close(&a);
 }
 
 static void test_never_arrived(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "create_grace=60", NULL);
-	bedrockkit_rule(&k, "POST", CREATE, 1, (struct awsserver_reply){.how = AWSSERVER_RESET});
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	turn(&k, 61);
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(creates(&k), 2);
-	assert_string_equal(bedrockkit_find(&k, "POST", CREATE, 0)->body,
-			    bedrockkit_find(&k, "POST", CREATE, 1)->body);
-	assert_int_equal(k.job_count, 1);
-	bedrockkit_close(&k);
+	OPEN(&a, "create_grace=60", NULL);
+	bedrockkit_rule(&a.k, "POST", CREATE, 1, (struct awsserver_reply){.how = AWSSERVER_RESET});
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	turn(&a, 61);
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(creates(&a), 2);
+	assert_string_equal(bedrockkit_find(&a.k, "POST", CREATE, 0)->body,
+			    bedrockkit_find(&a.k, "POST", CREATE, 1)->body);
+	assert_int_equal(a.k.job_count, 1);
+	asking_close(&a);
 }
 
 /* The second answer is lost as well: the grace begins anew. */
 static void test_lost_twice(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "create_grace=60", NULL);
-	bedrockkit_rule(&k, "POST", CREATE, 2, (struct awsserver_reply){.how = AWSSERVER_RESET});
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	turn(&k, 100);
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	assert_int_equal(creates(&k), 2);
-	turn(&k, 30);
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	assert_int_equal(creates(&k), 2);
-	turn(&k, 31);
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(creates(&k), 3);
-	bedrockkit_close(&k);
+	OPEN(&a, "create_grace=60", NULL);
+	bedrockkit_rule(&a.k, "POST", CREATE, 2, (struct awsserver_reply){.how = AWSSERVER_RESET});
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	turn(&a, 100);
+	assert_int_equal(create(&a), -EAGAIN);
+	assert_int_equal(creates(&a), 2);
+	turn(&a, 30);
+	assert_int_equal(create(&a), -EAGAIN);
+	assert_int_equal(creates(&a), 2);
+	turn(&a, 31);
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(creates(&a), 3);
+	asking_close(&a);
 }
 
 /* It was first sent long ago; but when it was last sent, or whether it left only
  * just before its process died, nobody knows. */
 static void test_after_a_crash(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
 	for (int look_only = 0; look_only < 2; look_only++) {
-		bedrockkit_open(&k, "create_grace=60", NULL);
-		p.asked_ns = ASKED_NS - 3600 * NS_PER_S;
-		p.look_only = look_only;
-		assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-		turn(&k, 59);
-		assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-		assert_int_equal(creates(&k), 0);
-		turn(&k, 2);
-		assert_int_equal(create(&k, &p, &arn, &e), look_only ? -ENOENT : 0);
-		bedrockkit_close(&k);
+		OPEN(&a, "create_grace=60", NULL);
+		a.p.asked_ns = ASKED_NS - 3600 * NS_PER_S;
+		a.p.look_only = look_only;
+		assert_int_equal(create(&a), -EAGAIN);
+		turn(&a, 59);
+		assert_int_equal(create(&a), -EAGAIN);
+		assert_int_equal(creates(&a), 0);
+		turn(&a, 2);
+		assert_int_equal(create(&a), look_only ? -ENOENT : 0);
+		asking_close(&a);
 	}
 }
 
 static void test_after_a_day(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, NULL);
-	p.asked_ns = ASKED_NS;
-	turn(&k, DAY_S + 1);
-	assert_int_equal(create(&k, &p, &arn, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "write model again"));
-	assert_int_equal(creates(&k), 0);
+	OPEN(&a, NULL);
+	a.p.asked_ns = ASKED_NS;
+	turn(&a, DAY_S + 1);
+	assert_int_equal(create(&a), -EINVAL);
+	assert_non_null(strstr(a.e.text, "write model again"));
+	assert_int_equal(creates(&a), 0);
 	/* But one that is there is found after a month, too. */
-	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "ours",
-						       .name = NAME,
-						       .token = BEDROCKKIT_TOKEN,
-						       .status = "Completed",
-						       .submitted_s = BEDROCKKIT_WALL_S});
-	turn(&k, 30 * DAY_S);
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_string_equal(arn, BEDROCKKIT_ARN "ours");
-	bedrockkit_close(&k);
+	add_job(&a, "ours", BEDROCKKIT_TOKEN, "Completed");
+	turn(&a, 30 * DAY_S);
+	assert_int_equal(create(&a), 0);
+	assert_string_equal(a.arn, BEDROCKKIT_ARN "ours");
+	asking_close(&a);
 }
 
 /* Whatever stands in the way of looking: nothing is sent, nothing given up. */
@@ -436,70 +416,57 @@ static void test_cannot_look(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		CLEANUP(str_freep) char *arn = NULL;
-		struct backend_part p = part();
-		struct bedrockkit k;
-		struct err e;
+		struct asking a;
 		int r;
 
-		bedrockkit_open(&k, "create_grace=0", NULL);
-		bedrockkit_rule(&k, "GET", "/model-invocation-jobs", 0, rows[i].reply);
-		p.asked_ns = ASKED_NS;
-		turn(&k, 2 * DAY_S);
-		r = create(&k, &p, &arn, &e);
-		if (r != -EAGAIN || creates(&k) != 0 || !e.text[0])
-			fail_msg("%s: %d %s", rows[i].why, r, e.text);
-		bedrockkit_close(&k);
+		OPEN(&a, "create_grace=0", NULL);
+		bedrockkit_rule(&a.k, "GET", "/model-invocation-jobs", 0, rows[i].reply);
+		a.p.asked_ns = ASKED_NS;
+		turn(&a, 2 * DAY_S);
+		r = create(&a);
+		if (r != -EAGAIN || creates(&a) != 0 || !a.e.text[0])
+			fail_msg("%s: %d %s", rows[i].why, r, a.e.text);
+		asking_close(&a);
 	}
 }
 
 /* The name is in use, by a job of ours that no list shows yet. */
 static void test_conflict_with_ourselves(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "create_grace=0", NULL);
-	k.create_is_lost = k.create_is_late = true;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	p.asked_ns = ASKED_NS;
-	turn(&k, 1);
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN);
-	assert_int_equal(k.job_count, 1);
-	k.jobs[0].unlisted = false;
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(k.job_count, 1);
-	bedrockkit_close(&k);
+	OPEN(&a, "create_grace=0", NULL);
+	a.k.create_is_lost = a.k.create_is_late = true;
+	assert_int_equal(create(&a), -EAGAIN);
+	a.p.asked_ns = ASKED_NS;
+	turn(&a, 1);
+	assert_int_equal(create(&a), -EAGAIN);
+	assert_int_equal(a.k.job_count, 1);
+	a.k.jobs[0].unlisted = false;
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(a.k.job_count, 1);
+	asking_close(&a);
 }
 
 static void test_look_only(void **state)
 {
-	CLEANUP(str_freep) char *arn = NULL;
-	struct backend_part p = part();
-	struct bedrockkit k;
-	struct err e;
+	struct asking a;
 
 	(void)state;
-	bedrockkit_open(&k, "create_grace=60", NULL);
-	p.look_only = true;
-	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
-	p.asked_ns = ASKED_NS;
-	assert_int_equal(create(&k, &p, &arn, &e), -EAGAIN); /* a list may lag */
-	turn(&k, 61);
-	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
-	turn(&k, 2 * DAY_S);
-	assert_int_equal(create(&k, &p, &arn, &e), -ENOENT);
-	bedrockkit_add_job(&k, (struct bedrockkit_job){.id = "ours",
-						       .name = NAME,
-						       .token = BEDROCKKIT_TOKEN,
-						       .status = "Completed",
-						       .submitted_s = BEDROCKKIT_WALL_S});
-	assert_int_equal(create(&k, &p, &arn, &e), 0);
-	assert_int_equal(creates(&k), 0);
-	bedrockkit_close(&k);
+	OPEN(&a, "create_grace=60", NULL);
+	a.p.look_only = true;
+	assert_int_equal(create(&a), -ENOENT);
+	a.p.asked_ns = ASKED_NS;
+	assert_int_equal(create(&a), -EAGAIN); /* a list may lag */
+	turn(&a, 61);
+	assert_int_equal(create(&a), -ENOENT);
+	turn(&a, 2 * DAY_S);
+	assert_int_equal(create(&a), -ENOENT);
+	add_job(&a, "ours", BEDROCKKIT_TOKEN, "Completed");
+	assert_int_equal(create(&a), 0);
+	assert_int_equal(creates(&a), 0);
+	asking_close(&a);
 }
 
 int main(void)

@@ -11,26 +11,6 @@
 #define WORDS "{\"message\":\"words\"}"
 #define ID    "x-amzn-RequestId: 0d1f\r\n"
 
-static struct aws_request request_to(struct awskit *k)
-{
-	return (struct aws_request){
-		.method = "POST",
-		.service = "bedrock",
-		.region = "us-east-1",
-		.origin = awsserver_origin(k->server),
-		.path = "/model-invocation-job",
-		.headers = {{"Content-Type", "application/json"}},
-		.body = "{}",
-		.body_size = 2,
-	};
-}
-
-static void open_kit(struct awskit *k)
-{
-	awskit_begin(k);
-	awskit_open(k);
-}
-
 /* --- what goes out --- */
 
 static void test_what_is_sent(void **state)
@@ -66,7 +46,7 @@ static void test_what_is_sent(void **state)
 	awskit_open(&k);
 	for (unsigned i = 0; i < COUNT_OF(rows); i++) {
 		CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
-		struct aws_request q = request_to(&k);
+		struct aws_request q = awskit_request(&k);
 		const struct awsserver_request *got;
 		const char *length;
 		char origin[128];
@@ -111,8 +91,8 @@ static void test_payload_hash(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
-	q = request_to(&k);
+	awskit_start(&k);
+	q = awskit_request(&k);
 	q.service = "s3";
 	q.auth = AWS_AUTH_S3;
 	q.payload_hash = "UNSIGNED-PAYLOAD";
@@ -136,7 +116,7 @@ static void test_bearer(void **state)
 	awsenv_set(&k.env, "AWS_ACCESS_KEY_ID", NULL);
 	awsenv_set(&k.env, "AWS_SECRET_ACCESS_KEY", NULL);
 	awskit_open(&k);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.auth = AWS_AUTH_BEARER;
 	assert_int_equal(aws_run(k.aws, &q, &a, NULL), 0);
 	got = awsserver_request(k.server, 0);
@@ -170,9 +150,9 @@ static void test_answer(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, COUNT_OF(replies));
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.auth = AWS_AUTH_S3;
 	q.method = "GET";
 	q.body = NULL;
@@ -312,9 +292,9 @@ static void test_retries(void **state)
 		while (count < 4 &&
 		       (retries[i].replies[count].status || retries[i].replies[count].body))
 			count++;
-		open_kit(&k);
+		awskit_start(&k);
 		awsserver_script(k.server, retries[i].replies, count);
-		q = request_to(&k);
+		q = awskit_request(&k);
 		q.query = "secret=query";
 		q.once = retries[i].once;
 		q.attempts = retries[i].attempts;
@@ -352,8 +332,8 @@ static void test_nobody_listens(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
-	q = request_to(&k);
+	awskit_start(&k);
+	q = awskit_request(&k);
 	q.once = true;
 	q.origin = "http://127.0.0.1:1";
 	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
@@ -377,7 +357,7 @@ static void test_no_ca_bundle(void **state)
 	awskit_begin(&k);
 	awsenv_set(&k.env, "AWS_CA_BUNDLE", "/no/such/bundle.pem");
 	awskit_open(&k);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	snprintf(origin, sizeof(origin), "https%s", q.origin + strlen("http"));
 	q.origin = origin;
 	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
@@ -396,9 +376,9 @@ static void test_timeout(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, 1);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.timeout_ms = 250; /* a loaded machine must get to send it */
 	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
 	assert_int_equal(a.error.class, ERRMAP_TRANSPORT);
@@ -417,10 +397,10 @@ static void test_patience(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, 1);
 	aws_set_patience(k.aws, 2, 250);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.timeout_ms = 600000;
 	q.attempts = 7;
 	assert_int_equal(aws_run(k.aws, &q, &a, NULL), -EAGAIN);
@@ -437,9 +417,9 @@ static void test_an_answer_too_large(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, 1);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.answer_max = 9;
 	assert_int_equal(aws_run(k.aws, &q, &a, &e), -EINVAL);
 	assert_true(a.maybe_done);
@@ -456,9 +436,9 @@ static void test_tokens(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, bad, 1);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	for (unsigned i = 0; i < 60; i++) {
 		CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
 
@@ -501,10 +481,10 @@ static void test_bad_requests(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
-		struct aws_request q = request_to(&k);
+		struct aws_request q = awskit_request(&k);
 		struct err e = ERR_INIT;
 		int r;
 
@@ -550,7 +530,7 @@ static void test_settings(void **state)
 		assert_string_equal(awsconfig_region(aws_config(k.aws)), "us-east-1");
 		aws_set_pause_unit(k.aws, 0);
 		awsserver_script(k.server, bad, 1);
-		q = request_to(&k);
+		q = awskit_request(&k);
 		assert_int_equal(aws_run(k.aws, &q, &a, &e), -EAGAIN);
 		assert_int_equal(awsserver_count(k.server), rows[i].asked);
 		awskit_end(&k);

@@ -12,26 +12,6 @@
 #include "fs/base/log.h"
 #include "tests/unit/awskit.h"
 
-static struct aws_request request_to(struct awskit *k)
-{
-	return (struct aws_request){
-		.method = "POST",
-		.service = "bedrock",
-		.region = "us-east-1",
-		.origin = awsserver_origin(k->server),
-		.path = "/model-invocation-job",
-		.headers = {{"Content-Type", "application/json"}},
-		.body = "{}",
-		.body_size = 2,
-	};
-}
-
-static void open_kit(struct awskit *k)
-{
-	awskit_begin(k);
-	awskit_open(k);
-}
-
 /* --- the clock and the credentials --- */
 
 #define HOUR (3600 * NS_PER_S)
@@ -91,9 +71,9 @@ static void test_clock(void **state)
 		struct awskit k;
 		int r;
 
-		open_kit(&k);
+		awskit_start(&k);
 		awsserver_script(k.server, replies, 2);
-		q = request_to(&k);
+		q = awskit_request(&k);
 		q.method = skews[i].method;
 		q.body_size = 0;
 		q.once = true;
@@ -128,9 +108,9 @@ static void test_clock_once(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, COUNT_OF(replies));
-	q = request_to(&k);
+	q = awskit_request(&k);
 	assert_int_equal(aws_run(k.aws, &q, &a, NULL), -EACCES);
 	assert_int_equal(a.error.class, ERRMAP_SKEWED);
 	assert_int_equal(awsserver_count(k.server), 2);
@@ -184,7 +164,7 @@ static void test_renewal(void **state)
 	awskit_open(&k);
 	snprintf(renewal.path, sizeof(renewal.path), "%s", tempdir_path(state, "credentials").text);
 	awsserver_handle(k.server, refuse_old, &renewal);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	q.once = true;
 	q.attempts = 1;
 	if (aws_run(k.aws, &q, &a, &e) != 0)
@@ -204,9 +184,9 @@ static void test_renewal_in_vain(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, replies, 1);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	assert_int_equal(aws_run(k.aws, &q, &a, NULL), -EACCES);
 	assert_int_equal(a.error.class, ERRMAP_EXPIRED);
 	assert_int_equal(awsserver_count(k.server), 2);
@@ -278,7 +258,7 @@ static void test_no_secret_is_shown(void **state)
 	log_init(LOG_LEVEL_DEBUG, false);
 	for (size_t i = 0; i < COUNT_OF(auths); i++) {
 		CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
-		struct aws_request q = request_to(&k);
+		struct aws_request q = awskit_request(&k);
 		struct err e = ERR_INIT;
 
 		q.auth = auths[i];
@@ -309,7 +289,7 @@ static void *run_for_ever(void *arg)
 {
 	CLEANUP(aws_answer_release) struct aws_answer a = AWS_ANSWER_INIT;
 	struct awskit *k = arg;
-	struct aws_request q = request_to(k);
+	struct aws_request q = awskit_request(k);
 
 	return aws_run(k->aws, &q, &a, NULL) == -ECANCELED && a.maybe_done ? k : NULL;
 }
@@ -324,7 +304,7 @@ static void test_cancel(void **state)
 	struct awskit k;
 
 	(void)state;
-	open_kit(&k);
+	awskit_start(&k);
 	awsserver_script(k.server, silent, 1);
 	assert_int_equal(pthread_create(&thread, NULL, run_for_ever, &k), 0);
 	while (awsserver_count(k.server) == 0)
@@ -332,7 +312,7 @@ static void test_cancel(void **state)
 	aws_cancel(k.aws);
 	assert_int_equal(pthread_join(thread, &cancelled), 0);
 	assert_ptr_equal(cancelled, &k);
-	q = request_to(&k);
+	q = awskit_request(&k);
 	assert_int_equal(aws_run(k.aws, &q, &a, NULL), -ECANCELED);
 	assert_int_equal(awsserver_count(k.server), 1);
 	awskit_end(&k);

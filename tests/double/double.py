@@ -17,10 +17,8 @@ came.  From another process: the admin interface below /-/ (admin.py), and from 
 
 import argparse
 import json
-import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -37,9 +35,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parent),
 import modelfacts
 from admin import serve_admin
 from friends import Friends, form_of, xml_error
-from loopback import LoopbackServer, break_off
+from loopback import LoopbackService, break_off
 from plane import Answer, ApiError, Plane, Request, error_answer, route
-from s3server import OWNER, S3Server, die_with_parent, missing
+from s3server import OWNER, S3Server, missing, serve_shell
 from sigcheck import Key, Keyring, Refused, temporary, verify
 
 ROLE = f"arn:aws:iam::{OWNER}:role/BatchRole"
@@ -94,8 +92,8 @@ class Broken(Exception):
     """The connection is to be broken."""
 
 
-class Double:
-    """The whole; start() and stop(), or a context manager.  s3: an S3Server that is up."""
+class Double(LoopbackService):
+    """The whole.  s3: an S3Server that is up."""
 
     def __init__(self, s3, regions=("us-east-1", "us-west-2", "eu-west-1")):
         self.s3, self.regions = s3, regions
@@ -109,7 +107,6 @@ class Double:
         self.clock_offset = 0.0  # of the double's clock, seconds
         self.error_style = "header"  # or "type", "code": where errors tell their type
         self.watch = None  # called with ("bedrock", "before" or "after", Request) at each one
-        self.server = self.port = None
 
     # --- life ---
 
@@ -117,27 +114,13 @@ class Double:
         self.keyring.add(Key(self.s3.access_key, self.s3.secret_key))
         self.s3.make_user(*SERVICE)
         self.add_role(ROLE)
-        self.server = LoopbackServer(DoubleHandler, double=self)
-        self.port = self.server.port
-        return self
+        return self.listen(DoubleHandler, double=self)
 
     def stop(self):
         self.plane.stop()
-        if self.server:
-            self.server.stop()
-            self.server = None
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
+        super().stop()
 
     # --- for tests ---
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def knobs(self):
@@ -404,13 +387,7 @@ def main():
             double.make_bucket(bucket)
         variables = {**double.variables(front.url), "BATCHFS_DOUBLE": double.url,
                      "BATCHFS_ROLE": ROLE}
-        if options.command:
-            return subprocess.run(options.command, check=False, preexec_fn=die_with_parent,
-                                  env={**os.environ, **variables}).returncode
-        for name, value in variables.items():
-            print(f"export {name}='{value}'", flush=True)
-        sys.stdin.read()
-    return 0
+        return serve_shell(options.command, variables)
 
 
 if __name__ == "__main__":

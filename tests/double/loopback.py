@@ -25,6 +25,32 @@ class LoopbackServer(ThreadingHTTPServer):
         self.server_close()
 
 
+class LoopbackService:
+    """What stands behind such a server: start() and stop(), or a context manager."""
+
+    server = port = None
+
+    def listen(self, handler, **attributes):
+        self.server = LoopbackServer(handler, **attributes)
+        self.port = self.server.port
+        return self
+
+    def stop(self):
+        if self.server:
+            self.server.stop()
+            self.server = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+
 def break_off(handler):
     """Ends a handler's connection with a reset, and not cleanly."""
     try:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote
 
-from loopback import LoopbackServer, break_off
+from loopback import LoopbackService, break_off
 from s3server import OWNER
 from sigcheck import AUTHORIZATION
 
@@ -71,8 +71,8 @@ class Total:
     statuses: dict = field(default_factory=dict)
 
 
-class S3Faults:
-    """Start and stop, or a context manager.  double: for keys and regions, or None."""
+class S3Faults(LoopbackService):
+    """double: for keys and regions, or None."""
 
     def __init__(self, s3, double=None):
         self.s3, self.double = s3, double
@@ -84,27 +84,9 @@ class S3Faults:
         self.counted, self.lock = {}, threading.Lock()
         self.at_once = self.most_at_once = 0
         self.watch = None  # as Double.watch, with "s3" and the handler
-        self.server = self.port = None
 
     def start(self):
-        self.server = LoopbackServer(FrontHandler, front=self)
-        self.port = self.server.port
-        return self
-
-    def stop(self):
-        if self.server:
-            self.server.stop()
-            self.server = None
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return self.listen(FrontHandler, front=self)
 
     def fault(self, operation, kind, count=1, skip=0, value=None, key=""):
         rule = S3Rule(operation, kind, count, skip, value, key)

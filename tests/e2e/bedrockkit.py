@@ -222,23 +222,9 @@ def new_bedrock(binary, base, cloud):
     help_text = subprocess.run([binary, "--help"], capture_output=True, text=True, check=False)
     if "bedrock:" not in help_text.stdout:
         pytest.skip("this batchfs has no bedrock: source")
-    made = []
-
-    def make(options=None):
-        mount = BedrockMount(base / f"m{len(made)}", binary, cloud, options)
-        made.append(mount)
-        return mount
-
-    yield make
-    try:
-        for mount in made:
-            if mount.alive():
-                mount.stop()
-            elif mount.proc is not None:
-                mount.check_log()
-    finally:
-        for mount in made:
-            mount.clear()
+    with mountkit.looked_after(base, lambda place, *words, **named: BedrockMount(
+            place, binary, cloud, *words, **named)) as make:
+        yield make
 
 
 @pytest.fixture

@@ -103,23 +103,9 @@ def new_mount(binary, base):
     """new_mount(options, config): a mount of the test's own, not started yet.
 
     What is up at the end is unmounted, and must end cleanly."""
-    made = []
-
-    def make(options=None, config=None):
-        mount = mountkit.Mount(base / f"m{len(made)}", binary, options, config)
-        made.append(mount)
-        return mount
-
-    yield make
-    try:
-        for mount in made:
-            if mount.alive():
-                mount.stop()
-            elif mount.proc is not None:
-                mount.check_log()
-    finally:
-        for mount in made:
-            mount.clear()
+    with mountkit.looked_after(base, lambda place, *words, **named: mountkit.Mount(
+            place, binary, *words, **named)) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A batchfs daemon under test: starting it, watching it, ending it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -193,6 +194,27 @@ class Mount:
         job.fill(lines, model, config)
         job.wait_end(timeout)
         return job
+
+
+@contextlib.contextmanager
+def looked_after(base, make):
+    """make(place, ...), for mounts below base; those up at the end must end cleanly."""
+    made = []
+
+    def make_one(*words, **named):
+        made.append(make(base / f"m{len(made)}", *words, **named))
+        return made[-1]
+
+    yield make_one
+    try:
+        for mount in made:
+            if mount.alive():
+                mount.stop()
+            elif mount.proc is not None:
+                mount.check_log()
+    finally:
+        for mount in made:
+            mount.clear()
 
 
 class Job:

@@ -329,6 +329,17 @@ else:
             yield server
 
 
+def serve_shell(command, variables):
+    """The command with these variables, or these as assignments until the input ends."""
+    if command:
+        return subprocess.run(command, check=False, preexec_fn=die_with_parent,
+                              env={**os.environ, **variables}).returncode
+    for name, value in variables.items():
+        print(f"export {name}='{value}'", flush=True)
+    sys.stdin.read()
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="radosgw on loopback, for tests")
     parser.add_argument("--bucket", action="append", default=[], help="make this bucket")
@@ -343,13 +354,7 @@ def main():
     with S3Server() as server:
         for bucket in options.bucket:
             server.make_bucket(bucket)
-        if options.command:
-            return subprocess.run(options.command, check=False, preexec_fn=die_with_parent,
-                                  env={**os.environ, **server.variables()}).returncode
-        for name, value in server.variables().items():
-            print(f"export {name}='{value}'", flush=True)
-        sys.stdin.read()
-    return 0
+        return serve_shell(options.command, server.variables())
 
 
 if __name__ == "__main__":

@@ -355,11 +355,16 @@ int jobskit_teardown(void **state)
 	return tempdir_teardown(&dir);
 }
 
+void jobskit_fill(struct job *j)
+{
+	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
+	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+}
+
 struct job *jobskit_submit(struct jobskit *k, const char *name)
 {
 	struct job *j = jobskit_make(k, name);
 
-	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
-	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	jobskit_fill(j);
 	return j;
 }

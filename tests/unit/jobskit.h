@@ -60,6 +60,8 @@ void jobskit_wait_error(struct jobskit *k, struct job *j, const char *words);
 /* The bytes of a file of the results, the caller's to free. */
 char *jobskit_results(struct job *j, enum results_file f);
 
+/* All that a draft needs: it goes at once, unless it is held. */
+void jobskit_fill(struct job *j);
 /* A job with all it needs: it goes at once.  A reference. */
 struct job *jobskit_submit(struct jobskit *k, const char *name);
 

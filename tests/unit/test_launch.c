@@ -152,8 +152,7 @@ static void test_what_costs_too_much_is_held(void **state)
 
 	k->provider->priced = true; /* 1 + 2 * 2 = 5 USD */
 	assert_int_equal(jobskit_write(j, "config", "max_cost = 4.9\n"), 0);
-	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
-	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	jobskit_fill(j);
 	jobskit_wait_error(k, j, "5.00 USD");
 	jobskit_wait_error(k, j, "max_cost is 4.90;");
 	/* Less than a cent is not nothing. */
@@ -171,8 +170,7 @@ static void test_a_limit_without_a_price_holds(void **state)
 	CLEANUP(job_unrefp) struct job *j = jobskit_make(k, "unknown");
 
 	assert_int_equal(jobskit_write(j, "config", "max_cost = 100\n"), 0);
-	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
-	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	jobskit_fill(j);
 	jobskit_wait_error(k, j, "no price is known");
 	jobskit_wait(k, j, JOB_HELD);
 	assert_int_equal(jobskit_write(j, "config", "max_cost = none\n"), 0);
@@ -251,8 +249,7 @@ static void test_uploads_that_hang_keep_nobody_waiting(void **state)
 	}
 	j = jobskit_make(k, "judged");
 	assert_int_equal(jobskit_command(k, j, COMMAND_HOLD), 0);
-	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
-	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	jobskit_fill(j);
 	jobskit_wait(k, j, JOB_HELD);
 	assert_int_equal(jobskit_command(k, running, COMMAND_STOP), 0);
 	jobskit_wait(k, running, JOB_STOPPING);

@@ -9,10 +9,12 @@ import pytest
 
 from bedrockkit import BUCKET, ROLE, check_complete
 from inputs import records
-from mountkit import sh
+from mountkit import sh, until
+from webproxy import Proxy
 
 DATA = records(4)
 KMS_KEY = "11111111-2222-3333-4444-555555555555"
+S3_DOMAIN = "s3.batch.example"  # as the server knows itself (s3server.py)
 APPLICATION = ("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/"
                "ab12cd34ef56")
 
@@ -145,6 +147,25 @@ def test_checksums_are_sent_or_not(new_bedrock, cloud, checksum):
     check_complete(mount.run_job("one", DATA), DATA)
     sums = [key for _, key in cloud.front.sums if key.startswith(cloud.prefix + "/")]
     assert bool(sums) == (checksum == "when_supported")
+
+
+@pytest.mark.parametrize("path_style", ["no", "yes"])
+def test_a_bucket_by_its_own_host_and_by_path(new_bedrock, cloud, path_style):
+    """As on AWS: names in DNS (a proxy knows them), and the real server, which takes both."""
+    mount = new_bedrock({"path_style": path_style})
+    mount.variables.update({"AWS_ENDPOINT_URL_S3": "http://" + S3_DOMAIN,
+                            "NO_PROXY": "127.0.0.1"})
+    with Proxy(cloud.s3.endpoint) as proxy:
+        mount.variables["http_proxy"] = proxy.url
+        mount.start()
+        check_complete(mount.run_job("one", DATA), DATA)
+        (mount.dir / "one" / "ctl").write_text("purge\n")
+        until(lambda: cloud.keys() == [], 10, "objects were left")
+        mount.stop()
+    own = {"no": f"{BUCKET}.{S3_DOMAIN}", "yes": S3_DOMAIN}[path_style]
+    assert {host for host, _ in proxy.seen} == {own}
+    assert {"HEAD", "PUT", "GET", "DELETE"} <= {method for _, method in proxy.seen}
+    cloud.only_job()
 
 
 @pytest.mark.parametrize("model", [

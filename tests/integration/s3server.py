@@ -86,6 +86,7 @@ mon_cluster_log_to_file = false
 admin_socket =
 pid_file =
 rgw_frontends = beast endpoint=127.0.0.1:{rgw_port}
+rgw_dns_name = s3.batch.example
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
 rgw_multipart_min_part_size = 5242880

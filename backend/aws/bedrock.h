@@ -26,6 +26,7 @@
  *	min_records, max_records_per_job, max_bytes_per_job, max_jobs	limits of the account
  *	model=ID		of doctor.h's questions alone: what to ask about
  *	create_grace=SECONDS	(60) before a create whose answer was lost is sent again
+ *	results_grace=SECONDS	(60) after the end of a job that may have no results
  *	create_every=SECONDS	(1) at least, from one create to the next
  */
 

@@ -22,6 +22,7 @@
 #define MANIFEST_MAX  (256 * 1024)
 #define LISTINGS_MAX  6		       /* with pauses of 1, 2, 4, 8 and 16 s between */
 #define LATE_NS	      (600 * NS_PER_S) /* what is not listed by then is not there */
+#define GRACE_S	      60	       /* results of one that may have none */
 #define COPY_CHUNK    (256 * 1024)
 
 /* --- listings --- */
@@ -123,6 +124,32 @@ static bool must_have_results(const struct control_job *j)
 	       j->status.counts.good + j->status.counts.failed > 0;
 }
 
+/* One that was stopped or ran out of time may have run a little, which is paid
+ * for: its counts lag behind, and so may its objects.  What failed before it
+ * had counts was never begun. */
+static bool may_have_results(const struct control_job *j)
+{
+	const struct counts *c = &j->status.counts;
+
+	return j->status.state != JOB_FAILED || c->total + c->good + c->failed > 0;
+}
+
+/* What nobody may wait for is worth a second look all the same. */
+static int look_again_later(struct bedrock *b, struct s3 *s, const char *folder,
+			    const struct control_job *j, int64_t age, struct err *e)
+{
+	int64_t grace = (int64_t)bedrock_number(b, NULL, "results_grace", GRACE_S) * NS_PER_S;
+
+	if (age >= grace || !may_have_results(j))
+		return 0;
+	return err_set(
+		e, -EAGAIN,
+		"the job has ended as %s%s%.400s and has no results below s3://%s/%.300s yet; they "
+		"are looked for until %lld seconds after its end",
+		j->status.raw, j->status.message[0] ? ", " : "", j->status.message, s3_bucket(s),
+		folder, (long long)(grace / NS_PER_S));
+}
+
 /* Completed may be told before the objects are listed. */
 static int list_results(struct bedrock *b, struct s3 *s, const char *folder,
 			const struct control_job *j, struct bedrock_keys *ret, struct err *e)
@@ -133,8 +160,10 @@ static int list_results(struct bedrock *b, struct s3 *s, const char *folder,
 	for (unsigned n = 1;; n++) {
 		int r = bedrock_list_keys(s, folder, ".jsonl.out", ret, e);
 
-		if (r < 0 || ret->count > 0 || !must_have_results(j))
+		if (r < 0 || ret->count > 0)
 			return r;
+		if (!must_have_results(j))
+			return look_again_later(b, s, folder, j, age, e);
 		if (n == LISTINGS_MAX)
 			break;
 		bedrock_keys_release(ret);

@@ -228,6 +228,7 @@ static const struct option {
 	{"max_jobs", false, check_count},
 	{"create_grace", false, check_seconds},
 	{"create_every", false, check_seconds},
+	{"results_grace", false, check_seconds},
 };
 
 static const struct option *find(const char *key)

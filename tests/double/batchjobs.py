@@ -180,7 +180,7 @@ class Runner:
             return job.enter("Expired")
         job.enter("InProgress")
         if self.rest("InProgress", knobs.counter_lag and 0.5):
-            return self.stop(0)
+            return self.stop(knobs.done_share if knobs.counter_lag else 0)
         total = sum(len(records) for _, records in self.files)
         for step in range(1, 5):
             if knobs.end in ("Stopped", "Failed", "PartiallyCompleted") and step == 3:
@@ -193,9 +193,7 @@ class Runner:
     def stop(self, share):
         self.job.enter("Stopping")
         self.rest("Stopping")
-        if share:
-            self.write(share)
-        self.job.enter("Stopped")
+        self.end_with(share, "Stopped")
 
     def end(self):
         job, knobs = self.job, self.job.knobs
@@ -205,13 +203,17 @@ class Runner:
             job.counters = (job.counters[0], 0, 0, 0)
             return job.enter("Failed", knobs.end_message)
         share = knobs.done_share if knobs.end == "PartiallyCompleted" else 1.0
-        if knobs.late_output:
-            job.enter(knobs.end)
-            time.sleep(knobs.late_output)
+        self.end_with(share, knobs.end)
+
+    def end_with(self, share, state):
+        late = self.job.knobs.late_output
+        if late:
+            self.job.enter(state)
+            time.sleep(late)
+        if share:
             self.write(share)
-        else:
-            self.write(share)
-            job.enter(knobs.end)
+        if not late:
+            self.job.enter(state)
 
     # --- input ---
 

@@ -31,7 +31,8 @@ NOVA = "amazon.nova-micro-v1:0"
 
 # Small jobs and short times; whoever tests a limit or a time sets it anew.
 QUICK = {"role": ROLE, "region": "us-east-1", "settle": "0.05", "settle_input": "0.3",
-         "poll": "0.1", "min_records": "3", "create_grace": "1"}
+         "poll": "0.1", "min_records": "3", "create_grace": "1",
+         "results_grace": "0"}
 
 prefixes = itertools.count(1)
 

@@ -272,6 +272,22 @@ def test_output_that_is_listed_late_is_waited_for(new_bedrock, cloud):
     check_complete(job, data)
 
 
+def test_output_of_a_stopped_job_that_nobody_promised_is_waited_for(new_bedrock, cloud):
+    """Its counts were still 0 when it was stopped; it had run, and that is paid for."""
+    mount = new_bedrock({"results_grace": "8"}).start()
+    with cloud.double.setting(durations={"InProgress": 20, "Stopping": 0.2}, counter_lag=1.0,
+                              done_share=0.5, late_output=1.5):
+        job = mount.job("one")
+        job.fill(records(20), CLAUDE)
+        job.wait_state("InProgress")
+    job.ctl("stop")
+    until(lambda: "looked for until 8 seconds" in job.read("error"), 10, "it is not said")
+    assert job.status() == "Fetching"
+    assert job.wait_end() == "Stopped"
+    assert len(job.lines()) == 10 and len(job.lines("retry.jsonl")) == 10
+    assert job.read("error") == ""
+
+
 def test_outputs_without_a_last_newline_or_a_manifest(new_bedrock, cloud):
     mount = new_bedrock().start()
     data = records(5)

@@ -102,10 +102,43 @@ static void test_nothing_there(void **state)
 		struct err e;
 
 		begin(&k, ends[i], PLACES);
+		k.clock.now_wall_ns += 61 * NS_PER_S;
 		assert_int_equal(fetch(&k, state, &files, &e), 0);
 		assert_int_equal(files.count, 0);
 		assert_false(files.has_tokens);
 		assert_int_equal(bedrockkit_count(&k, "GET", "list-type=2"), 1);
+		bedrockkit_close(&k);
+	}
+}
+
+/* What may have run is looked for a second time; what never began is not. */
+static void test_nothing_there_yet(void **state)
+{
+	static const struct {
+		const char *status, *more;
+		bool waits;
+	} rows[] = {
+		{"Stopped", PLACES, true},
+		{"Expired", PLACES, true},
+		{"Failed", PLACES ",\"message\":\"no jsonl files\"", false},
+		{"Failed", PLACES ",\"message\":\"no invokeModel\",\"totalRecordCount\":9", true},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(backend_files_release) struct backend_files files = {.count = 0};
+		struct bedrockkit k;
+		struct err e;
+
+		begin(&k, rows[i].status, rows[i].more);
+		assert_int_equal(fetch(&k, state, &files, &e), rows[i].waits ? -EAGAIN : 0);
+		if (rows[i].waits) {
+			assert_non_null(strstr(e.text, rows[i].status));
+			assert_true(!strstr(rows[i].more, "invokeModel") ||
+				    strstr(e.text, "no invokeModel"));
+			bedrockkit_put(&k, OUT "x.jsonl.out", LINE("a"));
+			assert_int_equal(fetch(&k, state, &files, &e), 0);
+		}
+		assert_int_equal(files.count, rows[i].waits);
 		bedrockkit_close(&k);
 	}
 }
@@ -365,11 +398,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_every_end),	   T(test_nothing_there),
-		T(test_listed_late),	   T(test_listed_late_by_another_clock),
-		T(test_never_listed),	   T(test_many_files),
-		T(test_fetch_failures),	   T(test_bad_manifests),
-		T(test_still_running),	   T(test_inputs),
+		T(test_every_end),
+		T(test_nothing_there),
+		T(test_nothing_there_yet),
+		T(test_listed_late),
+		T(test_listed_late_by_another_clock),
+		T(test_never_listed),
+		T(test_many_files),
+		T(test_fetch_failures),
+		T(test_bad_manifests),
+		T(test_still_running),
+		T(test_inputs),
 		T(test_input_not_allowed),
 	};
 

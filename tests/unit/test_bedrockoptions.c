@@ -54,6 +54,7 @@ static const struct {
 	{"bytes", "max_bytes_per_job", "2000000000", 0, -EINVAL},
 	{"jobs", "max_jobs", "20", 0, -EINVAL},
 	{"no grace", "create_grace", "0", 0, -EINVAL},
+	{"nor for results", "results_grace", "0", 0, -EINVAL},
 	{"two hours of it", "create_grace", "7200", -EINVAL, -EINVAL},
 	{"as fast as it goes", "create_every", "0", 0, -EINVAL},
 	{"less than a second", "create_every", "0.5", -EINVAL, -EINVAL},

@@ -49,18 +49,32 @@ static int generation_path(const struct job *j, uint32_t generation, char **ret)
 	return cache_path(j, leaf, ret);
 }
 
+/* Where a part's files come to lie. */
+static int part_path(const struct job *j, const struct store_part *p, char **ret)
+{
+	char leaf[48];
+
+	snprintf(leaf, sizeof(leaf), "fetched-a%up%u", p->attempt, p->seq);
+	return cache_path(j, leaf, ret);
+}
+
+static int drop_part(const struct job *j, const struct store_part *p, struct err *e)
+{
+	CLEANUP(str_freep) char *dir = NULL;
+	int r = part_path(j, p, &dir);
+
+	return r < 0 ? r : dirs_remove(dir, e);
+}
+
 static int fetch_part(struct job *j, struct store_part *p, struct paths *to, struct err *e)
 {
 	CLEANUP(backend_files_release) struct backend_files files = {.count = 0};
 	CLEANUP(str_freep) char *dir = NULL;
 	struct backend *b = j->jobs->o.backend;
-	char leaf[48];
-	int r;
+	int r = part_path(j, p, &dir);
 
-	snprintf(leaf, sizeof(leaf), "fetched-a%up%u", p->attempt, p->seq);
-	r = cache_path(j, leaf, &dir);
 	if (r == 0)
-		r = dirs_remove(dir, e); /* of an earlier try: the provider has them still */
+		r = drop_part(j, p, e); /* of an earlier try: the provider has them still */
 	if (r == 0)
 		r = b->ops->fetch(b, p->remote, dir, &files, e);
 	if (r < 0)
@@ -215,21 +229,44 @@ static int describe_end(const struct job *j, enum job_state end, struct results 
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* Whether it is waited for what the provider does not have (any more) is for the
- * user to say: it may be paid for, and a wrong account looks the same. */
+/* What waiting alone does not mend: gone, denied, no room here. */
+static bool is_lasting(int r)
+{
+	return r == -ENOENT || r == -EACCES || r == -ENOSPC || r == -EDQUOT;
+}
+
+/* Is a stop one that was asked for knowing of this failure?  That of a job that
+ * ran is not, and must not cost its results. */
+static int heed_stop(struct job *j, int failure, bool *ret_give_up, struct err *e)
+{
+	bool told = j->trouble_count > 0;
+
+	*ret_give_up = job_wishes(j).stop && (told || failure == -ENOENT);
+	if (!job_wishes(j).stop || *ret_give_up)
+		return 0;
+	return job_drop_wishes(j, (struct store_wishes){.stop = true}, e);
+}
+
+/* Whether it is waited for what cannot be had is for the user to say: it may be
+ * paid for, and a wrong account or policy can be mended. */
 static int fetch_or_give_up(struct job *j, struct store_part *p, struct paths *to, struct err *e)
 {
 	struct err why = ERR_INIT;
-	int r = fetch_part(j, p, to, &why);
+	int failure = fetch_part(j, p, to, &why), r;
+	bool give_up = false;
 
-	if (r == -ENOENT && job_wishes(j).stop && !elsewhere_is_away(j)) {
-		job_log(j, "results of attempt %u are given up: %s", p->attempt, why.text);
+	if (failure >= 0)
 		return 0;
-	}
-	if (r == -ENOENT && !elsewhere_is_away(j))
-		return err_set(e, r, "%.800s; `echo stop > ctl` ends the job without them",
+	if (!is_lasting(failure) || elsewhere_is_away(j))
+		return err_set(e, failure, "%s", why.text);
+	r = heed_stop(j, failure, &give_up, e);
+	if (r < 0)
+		return r;
+	if (!give_up)
+		return err_set(e, failure, "%.800s; `echo stop > ctl` ends the job without them",
 			       why.text);
-	return r < 0 ? err_set(e, r, "%s", why.text) : 0;
+	job_log(j, "results of attempt %u are given up: %s", p->attempt, why.text);
+	return drop_part(j, p, e);
 }
 
 /* Can the results that are shown be read? */

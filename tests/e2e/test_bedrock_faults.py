@@ -314,6 +314,27 @@ def test_s3_that_denies_is_told(new_bedrock, cloud):
     cloud.only_job()
 
 
+def test_results_that_may_not_be_read_can_be_given_up(new_bedrock, cloud):
+    mount = new_bedrock().start()
+    cloud.front.fault("GetObject", "denied", -1, key=".jsonl.out")
+    job = mount.job("one")
+    with cloud.double.setting(durations={"InProgress": 20, "Stopping": 0.1}):
+        job.fill(DATA, CLAUDE)
+        job.wait_state("InProgress")
+    job.ctl("stop")
+    until(lambda: "echo stop > ctl" in job.read("error"), 20, "the way out is not told")
+    assert "Access Denied" in job.read("error")
+    sh("sleep 2")
+    assert job.status() == "Fetching", "that stop was of the run, and gives up nothing"
+    job.ctl("stop")
+    assert job.wait_end() == "Stopped"
+    assert len(job.lines("retry.jsonl")) == len(DATA)
+    cloud.front.clear()
+    job.ctl("retry")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, DATA)
+
+
 def test_no_network_at_all_queues_and_goes_on(new_bedrock, cloud):
     mount = new_bedrock()
     good = dict(mount.variables)

@@ -494,6 +494,46 @@ static void test_results_that_the_provider_lost(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* So could one whose results may not be read, or have no room here. */
+static void test_results_that_cannot_be_had(void **state)
+{
+	static const int errors[] = {-EACCES, -ENOSPC};
+	struct jobskit *k = *state;
+
+	for (size_t i = 0; i < COUNT_OF(errors); i++) {
+		CLEANUP(job_unrefp) struct job *j = NULL;
+
+		atomic_store(&k->provider->fetch_error, errors[i]);
+		j = jobskit_submit(k, i ? "no room" : "denied");
+		jobskit_wait_error(k, j, "`echo stop > ctl`");
+		jobskit_wait(k, j, JOB_FETCHING);
+		assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+		jobskit_wait(k, j, JOB_FAILED);
+		assert_int_equal(counts_of(j).good, 0);
+		atomic_store(&k->provider->fetch_error, 0);
+		assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+		jobskit_wait(k, j, JOB_COMPLETED);
+	}
+}
+
+/* It was of the run: that its results cannot be read was not known then. */
+static void test_a_stop_of_the_run_gives_up_nothing(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	atomic_store(&k->provider->fetch_error, -EACCES);
+	j = jobskit_submit(k, "stopped");
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	atomic_store(&k->provider->end, JOB_STOPPED);
+	jobskit_wait_error(k, j, "`echo stop > ctl`");
+	jobskit_wait(k, j, JOB_FETCHING);
+	atomic_store(&k->provider->fetch_error, 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 /* What passes is waited for, stop or no stop. */
 static void test_a_stop_does_not_give_up_results(void **state)
 {
@@ -534,6 +574,8 @@ int main(void)
 		TEST(test_lost_results_are_made_again),
 		TEST(test_a_retry_wanted_of_lost_results),
 		TEST(test_results_that_the_provider_lost),
+		TEST(test_results_that_cannot_be_had),
+		TEST(test_a_stop_of_the_run_gives_up_nothing),
 		TEST(test_a_stop_does_not_give_up_results),
 	};
 

@@ -177,6 +177,8 @@ static void test_what_is_told(void **state)
 	(void)state;
 	bedrockkit_open(&k, NULL);
 	add(&k, 7, "Expired", 0);
+	/* As a mount names its own: shown as the directory is called there. */
+	snprintf(k.jobs[0].name, sizeof(k.jobs[0].name), "job-7-" BEDROCKKIT_DIGITS);
 	set_status(&k, 0, "Expired",
 		   ",\"clientRequestToken\":\"bf-x\",\"endTime\":\"2026-01-02T03:08:05Z\","
 		   "\"lastModifiedTime\":\"2026-01-03T03:04:35Z\",\"timeoutDurationInHours\":24");

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "backend/aws/call_private.h"
+#include "backend/http/target.h"
 #include "fs/base/buf.h"
 
 /*
@@ -77,12 +78,6 @@ static int host_of(const char *origin, char host[HOST_MAX], const char **ret_bas
 	memcpy(host, at, size);
 	host[size] = '\0';
 	return 0;
-}
-
-static bool is_this_machine(const char *host)
-{
-	return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
-	       strncmp(host, "localhost", strcspn(host, ":")) == 0;
 }
 
 struct lines {
@@ -186,7 +181,7 @@ int callsign_make(const struct aws_request *q, const struct callsign_with *with,
 	r = make_headers(&lines, authorization.data, &made.headers, e);
 	if (r < 0)
 		return r;
-	made.direct = is_this_machine(host);
+	made.direct = target_is_loopback(host);
 	made.url = buf_steal(&url);
 	*ret = made;
 	made = (struct callsign){.url = NULL};

@@ -24,10 +24,12 @@ void target_release(struct target *t)
 	str_freep(&t->shown);
 }
 
-static bool host_is_loopback(const char *host)
+bool target_is_loopback(const char *host)
 {
-	return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-	       strcmp(host, "[::1]") == 0;
+	size_t size = strcspn(host, host[0] == '[' ? "]" : ":");
+
+	return (size == 9 && strncasecmp(host, "localhost", size) == 0) ||
+	       strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
 }
 
 /* What may be a password is not repeated. */
@@ -68,7 +70,7 @@ static int split(CURLU *u, const char *text, struct target *t, struct err *e)
 			       repeat(text));
 	ignore_error(curl_url_get(u, CURLUPART_PORT, &port, 0)); /* NULL if none is given */
 	ignore_error(curl_url_get(u, CURLUPART_QUERY, &query, 0));
-	t->loopback = host_is_loopback(host);
+	t->loopback = target_is_loopback(host);
 	size = strlen(path);
 	if (size && path[size - 1] == '/')
 		path[size - 1] = 0;

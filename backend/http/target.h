@@ -35,4 +35,7 @@ MUST_CHECK int target_parse(const char *text, struct target *ret, struct err *e)
 
 void target_release(struct target *t);
 
+/* "127.0.0.1:8080", with or without its port: this machine? */
+bool target_is_loopback(const char *host);
+
 #endif

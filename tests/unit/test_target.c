@@ -89,12 +89,41 @@ static void test_too_long(void **state)
 	assert_int_equal(target_parse(text, &t, NULL), -EINVAL);
 }
 
+static void test_what_is_this_machine(void **state)
+{
+	static const struct {
+		const char *host;
+		bool is;
+	} rows[] = {
+		{"localhost", true},
+		{"LocalHost:80", true},
+		{"127.0.0.1", true},
+		{"127.1.2.3:9", true},
+		{"[::1]", true},
+		{"[::1]:80", true},
+		{"", false},
+		{"l", false},
+		{"local:9000", false},
+		{"localhost.example.com", false},
+		{"localhosts:80", false},
+		{"[::10]:80", false},
+		{"10.127.0.1", false},
+		{"s3.amazonaws.com", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (target_is_loopback(rows[i].host) != rows[i].is)
+			fail_msg("%s", rows[i].host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good_ones),
 		cmocka_unit_test(test_bad_ones),
 		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_what_is_this_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* For file systems without O_TMPFILE (some network ones). */
@@ -22,10 +25,23 @@ static int open_and_unlink(const char *dir)
 	return fd;
 }
 
+/* A cache may be tidied away while we run: dir and what is above it. */
+static bool make_again(const char *dir)
+{
+	const char *slash = strrchr(dir, '/');
+	CLEANUP(str_freep) char *above = slash ? strndup(dir, (size_t)(slash - dir)) : NULL;
+
+	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+		return true;
+	return errno == ENOENT && above && *above && make_again(above) && mkdir(dir, 0700) == 0;
+}
+
 int scratch_open(const char *dir, int *ret_fd, struct err *e)
 {
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
+	if (fd < 0 && errno == ENOENT && make_again(dir))
+		fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
 		fd = open_and_unlink(dir);
 	if (fd < 0) {

@@ -10,7 +10,8 @@
 #include "fs/base/macros.h"
 
 /* An empty file in dir's file system, readable and writable, closed on exec.
- * The caller closes *ret_fd.  -errno of the file system. */
+ * The caller closes *ret_fd.  A dir that is gone is made again.  -errno of the
+ * file system. */
 MUST_CHECK int scratch_open(const char *dir, int *ret_fd, struct err *e);
 
 #endif

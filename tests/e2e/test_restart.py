@@ -180,6 +180,24 @@ def test_results_are_made_again_when_the_cache_is_lost(new_mount):
     assert (job / "output.jsonl").read_bytes() == before
 
 
+def test_a_cache_that_is_tidied_away_under_the_mount(new_mount):
+    mount = new_mount().start()
+    job = mount.run("one", records(50))
+    before = (job / "output.jsonl").read_bytes()
+    mount.restart()
+    sh(f"rm -rf {mount.cache}/*", check=0)
+
+    def read():
+        try:
+            return (job / "output.jsonl").read_bytes()
+        except OSError:
+            return None
+
+    assert until(read, 20, "output.jsonl did not come back") == before
+    assert job.wait_end() == "Completed"
+    assert len(mount.run("two", records(50)).lines()) == 50
+
+
 def test_kill_9_during_a_retry(new_mount):
     mount = new_mount().start()
     job = mount.run("one", records(2000), "builtin.fail")

@@ -354,7 +354,7 @@ static void test_no_directory(void **state)
 	struct err e = ERR_INIT;
 
 	(void)state;
-	assert_int_equal(input_new("/no/such/directory", &in, &e), -ENOENT);
+	assert_int_equal(input_new("/dev/null/scratch", &in, &e), -ENOTDIR);
 	assert_null(in);
 	input_free(NULL);
 }

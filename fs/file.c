@@ -230,6 +230,6 @@ bool file_try_answer(struct file *f)
 	v = job_view(f->job);
 	f->answered = true;
 	if (!job_is_removed(f->job))
-		snprintf(f->answer, sizeof(f->answer), "%s\n", job_state_name(v->state));
+		snprintf(f->answer, sizeof(f->answer), "%s\n", view_status(v));
 	return true;
 }

@@ -36,7 +36,7 @@ struct file {
 	struct draft_handle *draft; /* user: owned; NULL: opened without a name */
 	struct tree_dir *dir;	    /* directory: owned */
 	/* Blocking: what was answered; a second read is the end of the file. */
-	char answer[64];
+	char answer[PART_RAW_MAX + 1]; /* a word, its newline, NUL */
 	bool answered;
 	bool asked;		      /* for the results of a job made elsewhere */
 	struct file *next, *previous; /* fs/opened.h's */

@@ -226,7 +226,7 @@ static void render_json(const struct view *v, struct buf *out)
 	buf_add_str(out, "{\n");
 	add_string(out, "  ", "name", v->name);
 	buf_addf(out, "  \"number\": %llu,\n", (unsigned long long)v->number);
-	add_string(out, "  ", "status", job_state_name(v->state));
+	add_string(out, "  ", "status", view_status(v));
 	buf_addf(out, "  \"ended\": %s,\n", job_state_is_end(v->state) ? "true" : "false");
 	buf_addf(out, "  \"made_elsewhere\": %s,\n", v->elsewhere ? "true" : "false");
 	add_string(out, "  ", "model", v->model[0] ? v->model : NULL);
@@ -254,7 +254,7 @@ int render_view(const struct view *v, enum kind k, struct buf *out)
 	buf_init(out, RENDER_MAX);
 	switch ((int)k) {
 	case KIND_STATUS:
-		buf_addf(out, "%s\n", job_state_name(v->state));
+		buf_addf(out, "%s\n", view_status(v));
 		break;
 	case KIND_STATUS_JSON:
 		render_json(v, out);

@@ -68,8 +68,8 @@ static void render_jobs(const struct tree *t, struct buf *out)
 		after = job_number(j);
 		if (v->submitted_ns)
 			clock_format_utc(v->submitted_ns, when);
-		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %s\n",
-			 job_state_name(v->state), v->attempt, (unsigned long long)v->record_count,
+		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %s\n", view_status(v),
+			 v->attempt, (unsigned long long)v->record_count,
 			 (unsigned long long)v->counts.good, (unsigned long long)v->counts.failed,
 			 when, v->name);
 		view_unref(v);

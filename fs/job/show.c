@@ -181,6 +181,7 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	struct view *v = make_view(j, state, error), *prev;
 	struct err e = ERR_INIT;
 	unsigned what = 0;
+	bool news;
 
 	if (!v) {
 		log_error("job", "no memory for a view of job %llu", (unsigned long long)j->number);
@@ -189,14 +190,15 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	/* Only this thread changes the view, so it may look without the mutex. */
 	prev = j->view;
 	stamp(j, v, prev);
-	if (prev->state != state)
+	news = strcmp(view_status(prev), view_status(v)) != 0;
+	if (news)
 		what |= JOBS_STATE;
 	if (prev->results != v->results) {
 		what |= JOBS_RESULTS;
 		if (prev->change > 0)
 			j->row.names_ns = v->shown_ns;
 	}
-	if (prev->state != state && prev->change > 0) {
+	if (news && prev->change > 0) {
 		if (job_save(j, &e) < 0)
 			log_warning("job", "%s", e.text);
 	}
@@ -208,7 +210,7 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	j->view = v;
 	pthread_mutex_unlock(&j->mutex);
 	if ((what & JOBS_STATE) && prev->change > 0)
-		job_log(j, "status %s", job_state_name(state));
+		job_log(j, "status %s", view_status(v));
 	view_unref(prev);
 	if (what)
 		j->jobs->o.changed(j->jobs->o.ctx, j, what);

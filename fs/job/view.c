@@ -45,6 +45,26 @@ void view_unref(struct view *v)
 	free(v);
 }
 
+/* A word as ours are, and none of them. */
+static bool is_word_of_theirs(const char *raw)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return raw && raw[0] && !raw[strspn(raw, letters)] && job_state_parse(raw) < 0;
+}
+
+const char *view_status(const struct view *v)
+{
+	for (size_t i = 0; i < v->part_count && v->state == JOB_IN_PROGRESS; i++) {
+		const struct view_part *p = &v->parts[i];
+
+		if (p->attempt == v->attempt && p->state == JOB_IN_PROGRESS &&
+		    is_word_of_theirs(p->raw))
+			return p->raw;
+	}
+	return job_state_name(v->state);
+}
+
 static bool same_text(const char *a, const char *b)
 {
 	return strcmp(a ? a : "", b ? b : "") == 0;
@@ -87,7 +107,7 @@ static bool same_rest(const struct view *a, const struct view *b)
 
 void view_stamp(struct view *next, const struct view *prev, int64_t now_ns)
 {
-	bool status = !prev || prev->state != next->state;
+	bool status = !prev || !same_text(view_status(prev), view_status(next));
 	bool numbers =
 		!prev || !same_numbers(&prev->counts, &next->counts, &prev->tokens, &next->tokens);
 	bool error = !prev || !same_text(prev->error, next->error);

@@ -67,6 +67,10 @@ struct view {
 	struct results *results; /* a reference; NULL until the first end */
 };
 
+/* What JOB/status says: the state, or of a job that runs the provider's own word
+ * if that is none of ours.  Borrowed of v. */
+const char *view_status(const struct view *v);
+
 /* All zero, one reference, strings "". */
 struct view *view_new(void); /* NULL: no memory */
 struct view *view_ref(struct view *v);

@@ -47,6 +47,19 @@ def ended(job):
     return job
 
 
+def test_a_word_that_is_not_known_is_shown_as_it_came(new_bedrock, cloud):
+    made = cloud.double.plant(1, status="Paused", prefix="later", bucket=BUCKET)[0]
+    mount = new_bedrock().start()
+    job = see(mount, made.name)
+    assert job.status() == "Paused"
+    with open(job / "next", "rb") as following:
+        made.enter("Resuming")
+        assert following.read() == b"Resuming\n"
+    assert json.loads(job.read("status.json"))["ended"] is False
+    made.enter("Completed")
+    job.wait_state("Completed")
+
+
 @pytest.mark.slow
 @pytest.mark.limit(180)
 def test_ten_thousand_jobs_take_ten_lists_and_then_one_a_poll(new_bedrock, cloud):

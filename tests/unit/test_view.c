@@ -188,6 +188,39 @@ static void test_absent_and_empty_texts_are_the_same(void **state)
 	assert_int_equal(next->change, prev->change);
 }
 
+static void test_a_word_of_the_providers(void **state)
+{
+	static const struct {
+		const char *why, *raw, *status;
+		enum job_state state, part;
+		uint32_t attempt;
+	} rows[] = {
+		{"one we do not know", "Paused", "Paused", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"one of ours", "InProgress", "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"an end of ours", "Completed", "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"none", NULL, "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"an empty one", "", "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"no word", "a b", "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS, 1},
+		{"told as another state", "Queueing", "Scheduled", JOB_SCHEDULED, JOB_SCHEDULED, 1},
+		{"stopping is our word", "Paused", "Stopping", JOB_STOPPING, JOB_IN_PROGRESS, 1},
+		{"of an attempt before", "Paused", "InProgress", JOB_IN_PROGRESS, JOB_IN_PROGRESS,
+		 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		CLEANUP(view_unrefp) struct view *v = running();
+
+		v->state = rows[i].state;
+		v->attempt = rows[i].attempt;
+		v->parts[0].attempt = 1;
+		v->parts[0].state = rows[i].part;
+		v->parts[0].raw = rows[i].raw ? strdup(rows[i].raw) : NULL;
+		if (strcmp(view_status(v), rows[i].status) != 0)
+			fail_msg("%s: %s", rows[i].why, view_status(v));
+	}
+}
+
 static void test_references(void **state)
 {
 	struct view *v = view_new();
@@ -208,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_progress_of_a_running_job_always_moves),
 		cmocka_unit_test(test_the_first_view_is_all_new),
 		cmocka_unit_test(test_absent_and_empty_texts_are_the_same),
+		cmocka_unit_test(test_a_word_of_the_providers),
 		cmocka_unit_test(test_references),
 	};
 

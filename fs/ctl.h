@@ -5,6 +5,7 @@
  * JOB/ctl: a command a line, taken in write(2) and answered there.
  *
  *	echo stop > ctl
+ *	echo sample 10 > ctl
  *
  * Threads: any.
  */
@@ -17,10 +18,10 @@
 #define CTL_COMMANDS_MAX 16 /* in one write */
 #define CTL_WRITE_MAX	 4096
 
-/* The commands in these bytes.  -EINVAL: a word that is none, or too many; the
+/* The commands in these bytes.  -EINVAL: a line that is none, or too many; the
  * job's log says which.  -EFBIG: over CTL_WRITE_MAX. */
 struct ctl_commands {
-	enum command commands[CTL_COMMANDS_MAX];
+	struct order orders[CTL_COMMANDS_MAX];
 	size_t count;
 };
 

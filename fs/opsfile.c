@@ -262,7 +262,7 @@ static void commanded(void *ctx, int r, struct job *j)
 
 	(void)j;
 	if (r == 0 && c->next < c->commands.count) {
-		jobs_command(c->jobs, c->job, c->commands.commands[c->next++], commanded, c);
+		jobs_command(c->jobs, c->job, c->commands.orders[c->next++], commanded, c);
 		return;
 	}
 	if (r < 0)

@@ -206,7 +206,7 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		return r;
 	}
 	j->view->state = first_state(row);
-	j->view->commands = job_legal_commands(j, j->view->state, false);
+	j->view->commands = job_legal_commands(j, j->view->state, &(struct counts){0});
 	j->view->number = row->number;
 	j->view->created_ns = row->created_ns;
 	j->view->names_ns = row->names_ns;

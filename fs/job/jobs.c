@@ -246,6 +246,8 @@ int jobs_run(struct jobs *en, void (*run)(void *arg), void *arg)
 
 /* --- requests --- */
 
+static const struct order no_order = {.command = COMMAND_COUNT};
+
 void jobs_answer(struct request *q, int r, struct job *j)
 {
 	q->done(q->ctx, r, r < 0 ? NULL : j);
@@ -255,7 +257,7 @@ void jobs_answer(struct request *q, int r, struct job *j)
 }
 
 void jobs_ask(struct jobs *en, void (*run)(void *), struct job *j, const char *name,
-	      enum command command, jobs_done *done, void *ctx)
+	      struct order order, jobs_done *done, void *ctx)
 {
 	struct request *q = calloc(1, sizeof(*q));
 
@@ -263,7 +265,7 @@ void jobs_ask(struct jobs *en, void (*run)(void *), struct job *j, const char *n
 		done(ctx, -ENOMEM, NULL);
 		return;
 	}
-	*q = (struct request){.jobs = en, .command = command, .done = done, .ctx = ctx};
+	*q = (struct request){.jobs = en, .order = order, .done = done, .ctx = ctx};
 	q->job = j ? job_ref(j) : NULL;
 	q->name = name ? strdup(name) : NULL;
 	if ((name && !q->name) || pool_add(en->quick, run, q) < 0)
@@ -346,7 +348,7 @@ static void run_make(void *arg)
 
 void jobs_make(struct jobs *en, const char *name, jobs_done *done, void *ctx)
 {
-	jobs_ask(en, run_make, NULL, name, COMMAND_COUNT, done, ctx);
+	jobs_ask(en, run_make, NULL, name, no_order, done, ctx);
 }
 
 /* With the mutex of names. */
@@ -401,7 +403,7 @@ static void run_rename(void *arg)
 
 void jobs_rename(struct jobs *en, struct job *j, const char *name, jobs_done *done, void *ctx)
 {
-	jobs_ask(en, run_rename, j, name, COMMAND_COUNT, done, ctx);
+	jobs_ask(en, run_rename, j, name, no_order, done, ctx);
 }
 
 void jobs_erase(struct jobs *en, uint64_t number)
@@ -502,5 +504,5 @@ static void run_remove(void *arg)
 
 void jobs_remove(struct jobs *en, struct job *j, jobs_done *done, void *ctx)
 {
-	jobs_ask(en, run_remove, j, NULL, COMMAND_COUNT, done, ctx);
+	jobs_ask(en, run_remove, j, NULL, no_order, done, ctx);
 }

@@ -89,7 +89,7 @@ void jobs_remove(struct jobs *en, struct job *j, jobs_done *done, void *ctx);
 
 /* A command of JOB/ctl.  Durable when it answers.  -EBUSY: not in this state,
  * but later; -EINVAL: not in this state. */
-void jobs_command(struct jobs *en, struct job *j, enum command c, jobs_done *done, void *ctx);
+void jobs_command(struct jobs *en, struct job *j, struct order o, jobs_done *done, void *ctx);
 
 /* A reader wants to know how jobs are: the next poll may come earlier, though
  * never within 5 s of the last one.  Any thread; does not wait. */

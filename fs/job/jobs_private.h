@@ -3,7 +3,7 @@
 
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
- * (JOB/ctl), sched.c (who is due), job.c (one job), show.c (its views), submit.c (draft to
+ * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), submit.c (draft to
  * running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
  * (their results), purge.c.
@@ -122,9 +122,16 @@ struct job {
 	bool restored;	   /* the results that could be read before this start were looked for */
 };
 
+/* legal.c */
+/* As bits: what the phase allows, the source can do, and was not done already.
+ * counts: of its results. */
+unsigned job_legal_commands(struct job *j, enum job_state state, const struct counts *counts);
+/* How a retry of so many records would run if it is not said: enum run_how.
+ * -EINVAL: it would not, they are fewer than the source takes.  Any thread. */
+MUST_CHECK int legal_retry_how(struct job *j, const char *model, uint64_t count);
+unsigned legal_during_sample(unsigned set); /* what is left of it, and `stop` */
+
 /* show.c */
-/* As bits: what the phase allows, the source can do, and was not done already. */
-unsigned job_legal_commands(const struct job *j, enum job_state state, bool has_failures);
 /* Builds a view from the record, stores the record if the state is another,
  * swaps the view in and tells. */
 void job_publish(struct job *j, enum job_state state, const char *error);
@@ -243,7 +250,9 @@ struct request {
 	struct jobs *jobs;
 	struct job *job; /* a reference, or NULL */
 	char *name;	 /* owned, or NULL */
-	enum command command;
+	struct order order;
+	bool put_off; /* it came before the draft was looked at: judged after that */
+	bool taken;   /* it is in the store */
 	jobs_done *done;
 	void *ctx;
 	struct request *next; /* asked of the same job */
@@ -251,7 +260,7 @@ struct request {
 
 /* Queues run(a request); jobs_answer() ends its life. */
 void jobs_ask(struct jobs *en, void (*run)(void *request), struct job *j, const char *name,
-	      enum command command, jobs_done *done, void *ctx);
+	      struct order order, jobs_done *done, void *ctx);
 void jobs_answer(struct request *q, int r, struct job *j);
 void jobs_erase(struct jobs *en, uint64_t number); /* all that is left of a removed job */
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/base/kv.h"
+
 /*
  * Row: where a job is.  Column: what happened.  Cell: where it goes; zero
  * forbids.
@@ -36,9 +38,11 @@ static const enum phase moves[PHASE_COUNT][EV_COUNT] = {
 };
 
 static const char *const command_names[COMMAND_COUNT] = {
-	[COMMAND_SUBMIT] = "submit", [COMMAND_HOLD] = "hold",	    [COMMAND_STOP] = "stop",
-	[COMMAND_RETRY] = "retry",   [COMMAND_REFRESH] = "refresh", [COMMAND_FETCH] = "fetch",
-	[COMMAND_PURGE] = "purge",
+	[COMMAND_SUBMIT] = "submit",	   [COMMAND_HOLD] = "hold",
+	[COMMAND_STOP] = "stop",	   [COMMAND_RETRY] = "retry",
+	[COMMAND_RETRY_PAD] = "retry pad", [COMMAND_RETRY_ONDEMAND] = "retry ondemand",
+	[COMMAND_SAMPLE] = "sample N",	   [COMMAND_REFRESH] = "refresh",
+	[COMMAND_FETCH] = "fetch",	   [COMMAND_PURGE] = "purge",
 };
 
 int phase_step(enum phase from, enum event ev, enum phase *ret)
@@ -57,12 +61,23 @@ const char *command_name(enum command c)
 	return command_names[c];
 }
 
-int command_parse(const char *word)
+int order_parse(const char *text, struct order *ret)
 {
+	uint64_t count = 0;
+
+	*ret = (struct order){.command = COMMAND_COUNT};
+	if (strcmp(text, "sample") == 0 || strncmp(text, "sample ", 7) == 0) {
+		ret->command = COMMAND_SAMPLE;
+		if (!text[6] ||
+		    kv_parse_u64("sample", text + 7, 1, SAMPLE_RECORDS_MAX, &count, NULL) < 0)
+			return -EINVAL;
+		ret->count = (uint32_t)count;
+		return 0;
+	}
 	for (int i = 0; i < COMMAND_COUNT; i++)
-		if (strcmp(command_names[i], word) == 0)
-			return i;
-	return -1;
+		if (strcmp(command_names[i], text) == 0)
+			ret->command = (enum command)i;
+	return ret->command == COMMAND_COUNT ? -EINVAL : 0;
 }
 
 unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
@@ -77,12 +92,14 @@ unsigned commands_legal(enum phase p, enum job_state s, bool has_failures)
 		/* Who wants to stop what is about to go wants it held. */
 		if (s == JOB_SETTLING)
 			set |= 1u << COMMAND_STOP;
+		if (s == JOB_SETTLING || s == JOB_HELD)
+			set |= 1u << COMMAND_SAMPLE;
 	}
 	if (p == PHASE_STAGING || (p == PHASE_RUNNING && s != JOB_STOPPING) ||
 	    p == PHASE_COLLECTING)
 		set |= 1u << COMMAND_STOP;
 	if (p == PHASE_ENDED && has_failures)
-		set |= 1u << COMMAND_RETRY;
+		set |= COMMANDS_RETRY;
 	if (p == PHASE_ELSEWHERE)
 		set |= 1u << COMMAND_FETCH;
 	if (p == PHASE_ENDED || p == PHASE_ELSEWHERE)

@@ -24,6 +24,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fs/base/macros.h"
 #include "fs/base/state.h"
@@ -72,23 +73,43 @@ enum run_how {
 /* Sets *ret and returns 0, or returns -EINVAL if ev cannot happen in from. */
 MUST_CHECK int phase_step(enum phase from, enum event ev, enum phase *ret);
 
-/* The words a user may write to JOB/ctl, as bits. */
+/* The words a user may write to JOB/ctl, as bits: each form is one of its own. */
 enum command {
 	COMMAND_SUBMIT,
 	COMMAND_HOLD,
 	COMMAND_STOP,
-	COMMAND_RETRY,
+	COMMAND_RETRY,		/* as the job's settings say */
+	COMMAND_RETRY_PAD,	/* filled up to the source's minimum */
+	COMMAND_RETRY_ONDEMAND, /* record by record, at once */
+	COMMAND_SAMPLE,		/* has a count */
 	COMMAND_REFRESH,
 	COMMAND_FETCH,
 	COMMAND_PURGE,
 	COMMAND_COUNT,
 };
 
-const char *command_name(enum command c);
-int command_parse(const char *word); /* -1: no such command */
+/* The three forms of retry. */
+#define COMMANDS_RETRY                                                                             \
+	(1u << COMMAND_RETRY | 1u << COMMAND_RETRY_PAD | 1u << COMMAND_RETRY_ONDEMAND)
 
-/* Which commands are legal in that phase (bit 1 << command).  has_failures: records
- * without a good result, or a draft that was refused when it was sent. */
+#define SAMPLE_RECORDS_MAX 10000
+
+/* A command with what was written behind it. */
+struct order {
+	enum command command;
+	uint32_t count; /* of sample: records, from 1 to SAMPLE_RECORDS_MAX; else 0 */
+};
+
+/* As it is written: "retry pad"; "sample N". */
+const char *command_name(enum command c);
+
+/* text: words with one space between them.  -EINVAL: no such command, or a
+ * count that is none (then ret->command is COMMAND_SAMPLE, else COMMAND_COUNT). */
+MUST_CHECK int order_parse(const char *text, struct order *ret);
+
+/* Which commands are legal in that phase (bit 1 << command), whatever the source
+ * can do.  has_failures: records without a good result, or a draft that was refused
+ * when it was sent. */
 unsigned commands_legal(enum phase p, enum job_state s, bool has_failures);
 
 /* The end a job has reached, from what its records and parts say.

@@ -22,20 +22,6 @@ static int copy_text(char **to, const char *from)
 	return 0;
 }
 
-/* What the phase allows, the source can do, and was not done already. */
-unsigned job_legal_commands(const struct job *j, enum job_state state, bool has_failures)
-{
-	bool is_draft = j->row.phase == PHASE_DRAFT;
-	unsigned set = commands_legal((enum phase)j->row.phase, state,
-				      is_draft ? j->row.error != NULL : has_failures);
-
-	if (!j->jobs->o.backend->ops->purge)
-		set &= ~(1u << COMMAND_PURGE);
-	if (purge_is_done(j))
-		set &= ~(1u << COMMAND_PURGE | 1u << COMMAND_FETCH);
-	return set;
-}
-
 /* What the backend has to say of a part, its links and names. */
 static int show_more(const struct job *j, const struct store_part *p, struct view_part *q)
 {
@@ -144,7 +130,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
 	show_counts(j, v);
 	show_money(j, v);
-	v->commands = job_legal_commands(j, state, v->counts.good < v->counts.total);
+	v->commands = job_legal_commands(j, state, &v->counts);
 	r = show_parts(j, v);
 	pthread_mutex_lock(&j->mutex);
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/clock.h"
+#include "tests/unit/fakenow.h"
 
 #define LINE_SIZE_MAX 4096
 
@@ -149,17 +150,7 @@ static int write_results(const struct fakebackend *f, const struct fakepart *par
 
 		if (!at || sscanf(at + 12, "%63[^\"]", id) != 1)
 			return -EINVAL;
-		if (outcome_of(f, part->attempt, index) == 'g')
-			fprintf(out,
-				"{\"modelInput\":{},\"modelOutput\":{\"generation\":\"%s of "
-				"%u\",\"prompt_token_count\":2,\"generation_token_count\":3,"
-				"\"stop_reason\":\"stop\"},\"recordId\":\"%s\"}\n",
-				id, part->attempt, id);
-		if (outcome_of(f, part->attempt, index) == 'f')
-			fprintf(out,
-				"{\"modelInput\":{},\"error\":{\"errorCode\":400,"
-				"\"errorMessage\":\"%s\"},\"recordId\":\"%s\"}\n",
-				f->longwords ? f->longwords : "no", id);
+		fakenow_add_result(f, out, id, part->attempt, outcome_of(f, part->attempt, index));
 	}
 	return index == part->record_count ? 0 : -EINVAL;
 }
@@ -497,6 +488,8 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.fetch = op_fetch,
 		.lists_jobs = op_lists_jobs,
 		.fetch_input = op_fetch_input,
+		.run_now = fakenow_run,
+		.pad_record = fakenow_pad,
 		.forget = op_forget,
 		.purge = op_purge,
 		.advise = op_advise,
@@ -507,7 +500,8 @@ struct fakebackend *fakebackend_new(const char *dir)
 
 	if (f == MAP_FAILED)
 		return NULL;
-	f->backend.ops = &ops;
+	f->ops = ops;
+	f->backend.ops = &f->ops;
 	snprintf(f->dir, sizeof(f->dir), "%s", dir);
 	atomic_store(&f->end, JOB_COMPLETED);
 	f->words = "the provider says no; say please";

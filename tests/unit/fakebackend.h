@@ -37,6 +37,7 @@ struct fakepart {
 
 struct fakebackend {
 	struct backend backend; /* first */
+	struct backend_ops ops; /* its; a test may take some away before it starts */
 	pthread_mutex_t mutex;	/* of the parts */
 	char dir[256];		/* where result files lie */
 	struct fakepart parts[FAKEBACKEND_PARTS_MAX];
@@ -69,6 +70,9 @@ struct fakebackend {
 	 * unless fetch_input_error (-errno) says why not. */
 	atomic_bool lists, tells_no_tokens;
 	atomic_int fetch_input_again, fetch_input_error, purge_again, purge_error;
+	/* Calls of run_now that fail, and records it answered in all; it answers the last
+	 * one first, as attempt 1. */
+	atomic_int now_again, now_refused, now_count;
 	atomic_int bulk;	      /* that many more, all ended, "bulk-N" */
 	const char *inputs_elsewhere; /* NULL: JOBSKIT_INPUT */
 

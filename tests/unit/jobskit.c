@@ -220,9 +220,14 @@ int jobskit_remove(struct jobskit *k, struct job *j)
 
 int jobskit_command(struct jobskit *k, struct job *j, enum command c)
 {
+	return jobskit_order(k, j, (struct order){.command = c});
+}
+
+int jobskit_order(struct jobskit *k, struct job *j, struct order o)
+{
 	struct reply y = {.kit = k};
 
-	jobs_command(k->jobs, j, c, replied, &y);
+	jobs_command(k->jobs, j, o, replied, &y);
 	wait_reply(&y);
 	job_unref(y.job);
 	return y.r;

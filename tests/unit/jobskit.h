@@ -43,6 +43,7 @@ int jobskit_try_make(struct jobskit *k, const char *name);
 int jobskit_rename(struct jobskit *k, struct job *j, const char *name);
 int jobskit_remove(struct jobskit *k, struct job *j);
 int jobskit_command(struct jobskit *k, struct job *j, enum command c);
+int jobskit_order(struct jobskit *k, struct job *j, struct order o);
 
 /* As `printf %s text > JOB/name`; the errno of the first call that fails. */
 int jobskit_write(struct job *j, const char *name, const char *text);

@@ -282,6 +282,73 @@ static void test_a_retry_of_too_few_is_not_sent(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+static bool log_has(struct job *j, const char *words)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	char text[8192];
+	ssize_t n;
+
+	assert_int_equal(job_log_open(j, &fd), 0);
+	n = read(fd, text, sizeof(text) - 1);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	return strstr(text, words) != NULL;
+}
+
+static unsigned commands_of(struct job *j)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+
+	return v->commands & COMMANDS_RETRY;
+}
+
+static void test_a_retry_of_too_few_names_the_ways_out(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->records_min, 3);
+	k->provider->outcomes[0] = "gff";
+	j = jobskit_submit(k, "few");
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	/* What is listed is what is taken. */
+	assert_int_equal(commands_of(j), COMMANDS_RETRY & ~(1u << COMMAND_RETRY));
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), -EINVAL);
+	assert_true(log_has(j, "`retry pad` fills it up"));
+	assert_true(log_has(j, "`retry ondemand` runs them"));
+}
+
+/* An engine whose source has not that operation. */
+static void test_forms_of_retry_are_for_sources_that_can(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->ops.run_now = NULL;
+	k->provider->ops.pad_record = NULL;
+	k->provider->outcomes[0] = "gff";
+	j = jobskit_submit(k, "few");
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	assert_int_equal(commands_of(j), 1u << COMMAND_RETRY);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY_PAD), -EINVAL);
+	assert_true(log_has(j, "retry pad: not taken"));
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY_ONDEMAND), -EINVAL);
+	assert_true(log_has(j, "retry ondemand: not taken"));
+}
+
+/* Who writes a command right after the files does not have to wait for anything. */
+static void test_submit_waits_for_the_draft_to_be_looked_at(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = jobskit_make(k, "quick");
+
+	assert_int_equal(jobskit_command(k, j, COMMAND_HOLD), 0);
+	assert_int_equal(jobskit_write(j, "input.jsonl", JOBSKIT_INPUT), 0);
+	assert_int_equal(jobskit_write(j, "model", "fake.echo\n"), 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
 
 int main(void)
@@ -299,6 +366,9 @@ int main(void)
 		TEST(test_submit_of_what_is_known_to_be_refused),
 		TEST(test_uploads_that_hang_keep_nobody_waiting),
 		TEST(test_a_retry_of_too_few_is_not_sent),
+		TEST(test_a_retry_of_too_few_names_the_ways_out),
+		TEST(test_forms_of_retry_are_for_sources_that_can),
+		TEST(test_submit_waits_for_the_draft_to_be_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

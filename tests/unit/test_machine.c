@@ -55,7 +55,8 @@ static void test_moves(void **state)
 #define SUBMIT	(1u << COMMAND_SUBMIT)
 #define HOLD	(1u << COMMAND_HOLD)
 #define STOP	(1u << COMMAND_STOP)
-#define RETRY	(1u << COMMAND_RETRY)
+#define RETRY	COMMANDS_RETRY
+#define SAMPLE	(1u << COMMAND_SAMPLE)
 #define REFRESH (1u << COMMAND_REFRESH)
 #define FETCH	(1u << COMMAND_FETCH)
 #define PURGE	(1u << COMMAND_PURGE)
@@ -71,9 +72,9 @@ static const struct {
 	{"what is wrong is not submitted", PHASE_DRAFT, JOB_INVALID, false, HOLD | REFRESH},
 	{"refused when it was sent: the cause may be mended elsewhere", PHASE_DRAFT, JOB_INVALID,
 	 true, SUBMIT | HOLD | REFRESH},
-	{"held: only submit lets go", PHASE_DRAFT, JOB_HELD, false, SUBMIT | REFRESH},
+	{"held: only submit lets go", PHASE_DRAFT, JOB_HELD, false, SUBMIT | SAMPLE | REFRESH},
 	{"about to go; stop is another word for hold", PHASE_DRAFT, JOB_SETTLING, false,
-	 SUBMIT | HOLD | STOP | REFRESH},
+	 SUBMIT | HOLD | STOP | SAMPLE | REFRESH},
 	{"failures of nothing are not retried", PHASE_DRAFT, JOB_DRAFT, true, HOLD | REFRESH},
 	{"going up", PHASE_STAGING, JOB_UPLOADING, true, STOP | REFRESH},
 	{"waits for quota", PHASE_RUNNING, JOB_QUEUED, true, STOP | REFRESH},
@@ -103,15 +104,53 @@ static void test_commands(void **state)
 	}
 }
 
-static void test_command_words(void **state)
+static const struct {
+	const char *why, *text;
+	int r;
+	enum command command;
+	uint32_t count;
+} order_rows[] = {
+	{"as it is", "retry", 0, COMMAND_RETRY, 0},
+	{"an argument", "retry pad", 0, COMMAND_RETRY_PAD, 0},
+	{"the other one", "retry ondemand", 0, COMMAND_RETRY_ONDEMAND, 0},
+	{"at least", "sample 1", 0, COMMAND_SAMPLE, 1},
+	{"at most", "sample 10000", 0, COMMAND_SAMPLE, 10000},
+	{"nothing", "", -EINVAL, COMMAND_COUNT, 0},
+	{"another case", "Submit", -EINVAL, COMMAND_COUNT, 0},
+	{"a space behind", "submit ", -EINVAL, COMMAND_COUNT, 0},
+	{"no command", "rm", -EINVAL, COMMAND_COUNT, 0},
+	{"no way to retry", "retry hard", -EINVAL, COMMAND_COUNT, 0},
+	{"one argument too many", "retry pad ondemand", -EINVAL, COMMAND_COUNT, 0},
+	{"one that takes none", "stop now", -EINVAL, COMMAND_COUNT, 0},
+	{"no count", "sample", -EINVAL, COMMAND_SAMPLE, 0},
+	{"no count either", "sample ", -EINVAL, COMMAND_SAMPLE, 0},
+	{"as it is listed", "sample N", -EINVAL, COMMAND_SAMPLE, 0},
+	{"none", "sample 0", -EINVAL, COMMAND_SAMPLE, 0},
+	{"too many", "sample 10001", -EINVAL, COMMAND_SAMPLE, 0},
+	{"less than none", "sample -1", -EINVAL, COMMAND_SAMPLE, 0},
+	{"two counts", "sample 1 2", -EINVAL, COMMAND_SAMPLE, 0},
+	{"another word", "sampler 1", -EINVAL, COMMAND_COUNT, 0},
+};
+
+static void test_orders(void **state)
 {
 	(void)state;
-	for (int i = 0; i < COMMAND_COUNT; i++)
-		assert_int_equal(command_parse(command_name((enum command)i)), i);
-	assert_int_equal(command_parse(""), -1);
-	assert_int_equal(command_parse("Submit"), -1);
-	assert_int_equal(command_parse("submit "), -1);
-	assert_int_equal(command_parse("rm"), -1);
+	for (size_t i = 0; i < COUNT_OF(order_rows); i++) {
+		struct order o;
+		int r = order_parse(order_rows[i].text, &o);
+
+		if (r != order_rows[i].r || o.command != order_rows[i].command ||
+		    o.count != order_rows[i].count)
+			fail_msg("%s: %d, %d, %u", order_rows[i].why, r, (int)o.command, o.count);
+	}
+	for (int i = 0; i < COMMAND_COUNT; i++) {
+		struct order o;
+
+		if (i == COMMAND_SAMPLE)
+			continue;
+		assert_int_equal(order_parse(command_name((enum command)i), &o), 0);
+		assert_int_equal(o.command, i);
+	}
 }
 
 static const struct {
@@ -155,7 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_command_words),
+		cmocka_unit_test(test_orders),
 		cmocka_unit_test(test_ends),
 	};
 

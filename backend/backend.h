@@ -105,7 +105,12 @@ struct backend_ops {
 	 * NULL: 0. */
 	int64_t (*create_every_ns)(struct backend *b);
 
+	/* Memory only.  From what was learned, or else is documented. */
 	void (*limits)(struct backend *b, const char *model, struct backend_limits *ret);
+
+	/* Waits, for some seconds, until limits tell what the provider says, if that was
+	 * never asked; at once afterwards.  Before parts are planned.  NULL: they do. */
+	void (*learn_limits)(struct backend *b);
 
 	/* Would a job with this model be taken?  -EINVAL names the way out. */
 	MUST_CHECK int (*check_model)(struct backend *b, const char *model, struct err *e);

@@ -12,7 +12,8 @@
  *
  *	bedrockoptions.c	-o and JOB/config
  *	bedrocknames.c		where a part lies; buckets; words of refusals
- *	bedrockcheck.c		limits, a look at the records
+ *	bedrockcheck.c		a look at the records
+ *	bedrocklimits.c		how much a job may be (quotas.c, modelnames.c)
  *	bedrockput.c		input and media to S3 (bedrockmedia.c, mediarefs.c)
  *	bedrockcreate.c		exactly once
  *	bedrockpoll.c		one listing for all (jobrows.c)
@@ -41,9 +42,13 @@ static void bedrock_free(struct bedrock *b)
 	jobrows_free(b->rows);
 	kv_release(&b->options);
 	free(b->models);
+	modelnames_release(&b->names);
+	quotas_free(b->quotas);
 	free(b->bucket);
 	free(b->prefix);
 	free(b->region);
+	pthread_cond_destroy(&b->learn_free);
+	pthread_mutex_destroy(&b->learn_mutex);
 	pthread_cond_destroy(&b->sweep_free);
 	pthread_mutex_destroy(&b->models_mutex);
 	pthread_mutex_destroy(&b->rows_mutex);
@@ -214,6 +219,7 @@ static const struct backend_ops bedrock_ops = {
 	.lists_jobs = bedrock_lists_jobs,
 	.create_every_ns = bedrock_create_every_ns,
 	.limits = bedrock_limits,
+	.learn_limits = bedrock_learn_limits,
 	.check_model = bedrock_check_model,
 	.check_config = bedrock_check_config,
 	.check_input = bedrock_check_input,
@@ -242,6 +248,8 @@ static int check_place(const struct bedrock_place *p, struct err *e)
 		r = naming_check_prefix(p->prefix, e);
 	for (size_t i = 0; p->options && i < p->options->count && r == 0; i++)
 		r = bedrock_check_option(p->options->pairs[i].key, p->options->pairs[i].value, e);
+	if (r == 0)
+		r = bedrock_check_limits(p->options, e);
 	return r == -ENOENT ? -EINVAL : r;
 }
 
@@ -275,6 +283,18 @@ static int open_parts(struct bedrock *b, struct err *e)
 	return r;
 }
 
+/* Waits for it have an end, by the clock that nobody sets. */
+static void init_learning(struct bedrock *b)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&b->learn_mutex, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&b->learn_free, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 int bedrock_open(const struct bedrock_place *p, struct backend **ret, struct err *e)
 {
 	CLEANUP(bedrock_freep) struct bedrock *b = NULL;
@@ -295,6 +315,7 @@ int bedrock_open(const struct bedrock_place *p, struct backend **ret, struct err
 	pthread_mutex_init(&b->rows_mutex, NULL);
 	pthread_mutex_init(&b->models_mutex, NULL);
 	pthread_cond_init(&b->sweep_free, NULL);
+	init_learning(b);
 	b->bucket = strdup(p->bucket);
 	b->prefix = strdup(p->prefix ? p->prefix : "");
 	if (!b->bucket || !b->prefix || (p->options && kv_copy(&b->options, p->options) < 0) ||

@@ -23,7 +23,8 @@
  *	checksum=when_supported|when_required	path_style=yes|no
  *	jobs=all|mine		show jobs made elsewhere
  *	prices=FILE
- *	min_records, max_records_per_job, max_bytes_per_job, max_jobs	limits of the account
+ *	min_records, max_records_per_file, max_records_per_job, max_bytes_per_file,
+ *	max_bytes_per_job, max_jobs	limits, in place of the account's quotas
  *	model=ID		of doctor.h's questions alone: what to ask about
  *	create_grace=SECONDS	(60) before a create whose answer was lost is sent again
  *	results_grace=SECONDS	(60) after the end of a job that may have no results

@@ -16,8 +16,10 @@
 #include "backend/aws/call.h"
 #include "backend/aws/control.h"
 #include "backend/aws/jobrows.h"
+#include "backend/aws/modelnames.h"
 #include "backend/aws/naming.h"
 #include "backend/aws/prices.h"
+#include "backend/aws/quotas.h"
 #include "backend/aws/s3.h"
 
 #define BEDROCK_BUCKETS_MAX 32
@@ -64,15 +66,23 @@ struct bedrock {
 	bool told;     /* and told of */
 	bool list_is_denied;
 	uint32_t round;
-	size_t get_next;     /* which remote is asked for by Get first */
-	int64_t newest_ns;   /* the youngest job met; wall time of the service */
-	int64_t models_next; /* mono: when to ask for the models again */
+	size_t get_next;   /* which remote is asked for by Get first */
+	int64_t newest_ns; /* the youngest job met; wall time of the service */
 
 	pthread_mutex_t rows_mutex;
 	struct jobrows *rows;
 
 	pthread_mutex_t models_mutex;
 	char *models; /* owned; lines for .batchfs/models, NULL: not asked yet */
+	struct modelnames names;
+	struct quotas *quotas; /* owned; NULL: not known */
+
+	pthread_mutex_t learn_mutex;
+	pthread_cond_t learn_free;
+	bool learned;  /* or tried to, once */
+	bool learning; /* who set it owns the rest */
+	bool quotas_denied;
+	int64_t models_next, quotas_next; /* mono: when to ask again; 0: now */
 };
 
 static inline struct bedrock *bedrock_of(struct backend *b)
@@ -159,13 +169,27 @@ int bedrock_purge(struct backend *b, const struct backend_part *p, const char *r
 		  struct err *e);
 int bedrock_check_input(struct backend *b, const struct backend_part *p,
 			struct backend_input_check *ret, struct err *e);
-void bedrock_limits(struct backend *b, const char *model, struct backend_limits *ret);
-uint64_t bedrock_job_bytes_max(const struct bedrock *b, const char *model);
 void bedrock_describe(struct backend *b, const char *remote, const char *model, struct buf *out);
 void bedrock_models(struct backend *b, struct buf *out);
 
-/* Asks for the models, if that is due; only from within a sweep. */
+/* Asks for the models, if that is due; only from within bedrock_learn(). */
 void bedrock_refresh_models(struct bedrock *b);
+
+/* --- bedrocklimits.c --- */
+
+void bedrock_limits(struct backend *b, const char *model, struct backend_limits *ret);
+void bedrock_learn_limits(struct backend *b);
+uint64_t bedrock_job_bytes_max(struct bedrock *b, const char *model);
+
+/* Do the options agree?  options may be NULL.  -EINVAL. */
+MUST_CHECK int bedrock_check_limits(const struct kv *options, struct err *e);
+
+/* -EDQUOT, with the service's words, which quota of which model is full, and the cure. */
+int bedrock_tell_full(struct bedrock *b, const char *model, const struct errmap *said,
+		      struct err *e);
+
+/* Asks for models and quotas, each if that is due, unless somebody does already. */
+void bedrock_learn(struct bedrock *b);
 
 /* --- bedrockfetch.c, for bedrockinput.c --- */
 

@@ -1,4 +1,4 @@
-/* What is known before anything is sent: limits, and a look at each record. */
+/* What is known before anything is sent: a look at each record. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,51 +8,12 @@
 #include "backend/aws/bedrockmedia.h"
 #include "backend/aws/models.h"
 #include "backend/lines.h"
-#include "fs/base/jsonscan.h"
 #include "fs/base/jsonspan.h"
-
-/* The defaults of new accounts (Service Quotas, autumn 2026); GB are taken as
- * 10^9, the smaller of the two. */
-#define RECORDS_MIN	    100
-#define RECORDS_MAX	    100000
-#define FILE_BYTES_MAX	    1000000000ull
-#define JOB_BYTES_MAX	    5000000000ull
-#define JOB_BYTES_MAX_LARGE 100000000000ull
-#define JOBS_MAX	    100
-#define JOBS_MAX_CUSTOM	    3
 
 /* Roughly what an image of a million pixels takes. */
 #define IMAGE_TOKENS  1600
 #define BYTES_A_TOKEN 4
 #define RECORD_MARGIN 16 /* tokens a record has beside its text */
-
-void bedrock_limits(struct backend *backend, const char *model, struct backend_limits *ret)
-{
-	struct bedrock *b = bedrock_of(backend);
-	bool custom = model && strstr(model, ":custom-model/");
-	uint64_t jobs = bedrock_number(b, NULL, "max_jobs", custom ? JOBS_MAX_CUSTOM : JOBS_MAX);
-
-	*ret = (struct backend_limits){
-		.records_min = bedrock_number(b, NULL, "min_records", RECORDS_MIN),
-		.records_max_per_part = bedrock_number(b, NULL, "max_records_per_job", RECORDS_MAX),
-		.bytes_max_per_part = bedrock_number(b, NULL, "max_bytes_per_job", FILE_BYTES_MAX),
-		.bytes_max_per_record = JSONSCAN_LINE_MAX,
-		.parts_at_once = jobs > UINT32_MAX ? UINT32_MAX : (unsigned)jobs,
-	};
-}
-
-/* Of input and media together. */
-uint64_t bedrock_job_bytes_max(const struct bedrock *b, const char *model)
-{
-	static const char *const large[] = {"amazon.nova-lite-", "amazon.nova-pro-",
-					    "amazon.nova-2-multimodal-embeddings-"};
-	uint64_t max = JOB_BYTES_MAX;
-
-	for (size_t i = 0; i < COUNT_OF(large); i++)
-		if (strstr(model, large[i]))
-			max = JOB_BYTES_MAX_LARGE;
-	return bedrock_number(b, NULL, "max_bytes_per_job", max);
-}
 
 static void lint_line(struct models_lint *lint, uint64_t number, const char *line, size_t size,
 		      struct backend_input_check *ret)

@@ -214,8 +214,6 @@ static int whose_name(struct bedrock *b, const struct backend_part *p, const cha
 static int verdict(struct bedrock *b, const struct backend_part *p, int r,
 		   const struct control_refusal *why, struct err *e)
 {
-	struct err words = ERR_INIT;
-
 	if (why->maybe) {
 		note_sent(b, p->token);
 		return r == -ECANCELED ? r : -EAGAIN;
@@ -231,8 +229,7 @@ static int verdict(struct bedrock *b, const struct backend_part *p, int r,
 				      why->error.message[0] || !e ? why->error.message : e->text,
 				      e);
 	case ERRMAP_QUOTA:
-		ignore_error(bedrock_refuse(b, p, why->error.code, why->error.message, &words));
-		return err_set(e, -EBUSY, "%s", words.text);
+		return bedrock_tell_full(b, p->model, &why->error, e);
 	case ERRMAP_OK:
 	case ERRMAP_UNSENT: /* no connection, no credentials, no memory */
 	case ERRMAP_TRANSPORT:

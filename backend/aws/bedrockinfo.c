@@ -136,13 +136,26 @@ void bedrock_models(struct backend *backend, struct buf *out)
 			add_model(out, known[i], "", "not asked yet whether this region has it");
 }
 
+/* What the lists told so far. */
+struct learned {
+	struct buf lines;
+	struct modelnames names;
+};
+
+static void learned_release(struct learned *l)
+{
+	buf_release(&l->lines);
+	modelnames_release(&l->names);
+}
+
 static int take_model(void *ctx, const struct control_model *m)
 {
 	bool active = !m->lifecycle || strcmp(m->lifecycle, "ACTIVE") == 0;
+	struct learned *l = ctx;
 
 	if (m->on_demand)
-		add_model(ctx, m->id, m->name, active ? "" : m->lifecycle);
-	return 0;
+		add_model(&l->lines, m->id, m->name, active ? "" : m->lifecycle);
+	return m->name ? modelnames_add(&l->names, m->id, m->name) : 0;
 }
 
 static int take_profile(void *ctx, const struct control_profile *p)
@@ -151,31 +164,38 @@ static int take_profile(void *ctx, const struct control_profile *p)
 	const char *id = p->application && p->arn ? p->arn : p->id;
 	const char *family_of = p->application && p->models[0] ? p->models[0] : id;
 	enum model_family f = models_family(family_of);
+	struct learned *l = ctx;
+	const char *name = p->application ? modelnames_find(&l->names, family_of) : NULL;
 
-	buf_addf(ctx, "%s\t%s\t%s; inference profile\n", id,
+	buf_addf(&l->lines, "%s\t%s\t%s; inference profile\n", id,
 		 f == FAMILY_UNKNOWN ? "-" : models_family_name(f), p->name ? p->name : "");
-	return 0;
+	return name ? modelnames_add(&l->names, id, name) : 0;
 }
 
 void bedrock_refresh_models(struct bedrock *b)
 {
-	CLEANUP(buf_release) struct buf text = BUF_INIT(MODELS_TEXT_MAX);
+	CLEANUP(learned_release)
+	struct learned l = {.lines = BUF_INIT(MODELS_TEXT_MAX), .names = MODELNAMES_INIT};
 	int64_t now = clock_mono_ns(b->clock);
 	struct err why = ERR_INIT;
+	struct modelnames names;
 	char *lines;
 
 	if (b->models_next && now < b->models_next)
 		return;
 	b->models_next = now + MODELS_EVERY_NS;
-	if (control_models(b->control, take_model, &text, &why) < 0)
+	if (control_models(b->control, take_model, &l, &why) < 0)
 		log_debug("bedrock", "%s", why.text);
-	if (control_profiles(b->control, take_profile, &text, &why) < 0)
+	if (control_profiles(b->control, take_profile, &l, &why) < 0)
 		log_debug("bedrock", "%s", why.text);
-	if (text.size == 0 || buf_error(&text) < 0)
+	if (l.lines.size == 0 || buf_error(&l.lines) < 0)
 		return; /* what was known before stands */
-	lines = buf_steal(&text);
+	lines = buf_steal(&l.lines);
 	pthread_mutex_lock(&b->models_mutex);
 	free(b->models);
 	b->models = lines;
+	names = b->names;
+	b->names = l.names;
 	pthread_mutex_unlock(&b->models_mutex);
+	l.names = names;
 }

@@ -366,7 +366,7 @@ int bedrock_poll(struct backend *backend, const char *const *remotes, struct par
 		r = get_missing(&w, e);
 	if (r == 0) {
 		copy_doubles(&w);
-		bedrock_refresh_models(b);
+		bedrock_learn(b);
 	}
 	end_sweep(b);
 	return r;

@@ -38,7 +38,7 @@ static void media_freep(struct bedrock_media **m)
 }
 
 /* The whole job has a limit of its own, media included. */
-static int check_size(const struct bedrock *b, const struct backend_part *p, uint64_t input,
+static int check_size(struct bedrock *b, const struct backend_part *p, uint64_t input,
 		      uint64_t media, struct err *e)
 {
 	uint64_t max = bedrock_job_bytes_max(b, p->model);

@@ -90,7 +90,7 @@ static const struct cures_row rows[] = {
 	{"job name is currently in use", "a live job has this name",
 	 "run the job again; each attempt gets a name of its own"},
 	{"ServiceQuotaExceededException|too many in-progress",
-	 "as many jobs of this model are under way as the account may have",
+	 "as many jobs of {model} are under way as the account may have",
 	 "it is sent when one of them has ended; ask for more in Service Quotas"},
 	{"State was: ", "the job had already ended", "nothing is to be done"},
 	{"The provided ARN is invalid for the service region",

@@ -5,7 +5,7 @@
  * (asked_ns, state Queued).  Whatever happens to the answer, a crash or a lost
  * connection, the next call for that part tells the backend of that time, and
  * the backend then looks for the part before it asks again.  What was certainly
- * not created (-EBUSY: no quota, no connection) counts as never asked for.
+ * not created (-EDQUOT: no quota; -EBUSY: no connection) counts as never asked for.
  *
  * A source may want its create calls one by one and not too often.  Then a job
  * has to have the turn; hundreds may wait for it, and they must not keep the
@@ -161,7 +161,7 @@ static int launch_one(struct job *j, struct store_part *p, struct err *e)
 		return r;
 	if (r == -EINVAL)
 		return refuse(j, p, e);
-	if (r == -EBUSY)
+	if (r == -EBUSY || r == -EDQUOT)
 		store_not_asked(j, p);
 	return r < 0 ? r : store_created(j, p, e);
 }

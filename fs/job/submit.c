@@ -68,6 +68,8 @@ static bool fits(struct job *j, const struct draft_summary *sum, struct buf *err
 	struct backend *b = j->jobs->o.backend;
 	struct backend_limits l;
 
+	if (b->ops->learn_limits)
+		b->ops->learn_limits(b);
 	b->ops->limits(b, j->row.model, &l);
 	if (sum->record_count < l.records_min) {
 		buf_addf(error,

@@ -39,7 +39,8 @@ class Knobs:
     max_records_job: int = 100_000
     max_file_bytes: int = 10**9
     max_job_bytes: int = 5 * 10**9
-    max_jobs: int = 100
+    max_jobs: int = 100  # of a model
+    max_jobs_of: dict = field(default_factory=dict)  # model id -> another number
     counter_lag: float = 0.0
     late_output: float = 0.0  # the state is told this long before the objects are listed
     manifest: bool = True  # False: none; it is never there for jobs that never ran
@@ -238,6 +239,10 @@ class Runner:
             raise Invalid("Batch job input exceeds the maximum job size")
         for name in names:
             self.files.append((name, self.read(bucket, name)))
+            if len(self.files[-1][1]) > knobs.max_records_file:
+                raise Invalid(f"Input file {name} contains more records "
+                              f"({len(self.files[-1][1])}) than the allowed maximum of: "
+                              f"{knobs.max_records_file}")
         total = sum(len(records) for _, records in self.files)
         if total < knobs.min_records:
             raise Invalid(f"Batch job {job.arn} contains less records ({total}) than the "

@@ -34,9 +34,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parent),
 
 import modelfacts
 from admin import serve_admin
+from batchjobs import Knobs
 from friends import Friends, form_of, xml_error
 from loopback import LoopbackService, break_off
 from plane import Answer, ApiError, Plane, Request, error_answer, route
+from quotarows import quota_rows
 from s3server import OWNER, S3Server, missing, serve_shell
 from sigcheck import Key, Keyring, Refused, temporary, verify
 
@@ -101,7 +103,7 @@ class Double(LoopbackService):
         self.roles = {}  # role ARN -> (access key, secret) in S3
         self.bucket_regions = {}  # for wrong regions; S3Faults looks here as well
         self.plane = Plane(self.s3_of, self.bucket_regions.get)
-        self.friends = Friends(self.mint)
+        self.friends = self.make_friends()
         self.faults, self.requests = [], []
         self.lock = threading.Lock()
         self.clock_offset = 0.0  # of the double's clock, seconds
@@ -131,6 +133,11 @@ class Double(LoopbackService):
         self.s3.make_bucket(name, users=[SERVICE[0]])
         if region:
             self.bucket_regions[name] = region
+
+    def make_friends(self):
+        self.quota_spellings = ("plain",)  # quotarows.named()
+        return Friends(self.mint, quota_rows=lambda: quota_rows(
+            self.knobs, modelfacts.MODELS, self.quota_spellings))
 
     def add_role(self, arn, reaches_s3=True, **more):
         self.friends.add_role(arn, **more)
@@ -180,7 +187,7 @@ class Double(LoopbackService):
         self.plane.forget_all()
         self.plane.knobs.__init__()
         self.bucket_regions.clear()
-        self.friends = Friends(self.mint)
+        self.friends = self.make_friends()
         self.roles.clear()
         self.add_role(ROLE)
         self.clock_offset, self.error_style, self.watch = 0.0, "header", None
@@ -365,12 +372,19 @@ class DoubleHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any
 
 
+LIMITS = {"min-records": "min_records", "max-records": "max_records_job",
+          "max-records-per-file": "max_records_file", "max-bytes": "max_job_bytes",
+          "max-bytes-per-file": "max_file_bytes", "max-jobs": "max_jobs"}
+
+
 def main():
     from s3faults import S3Faults
 
     parser = argparse.ArgumentParser(description="a double of Amazon Bedrock batch inference")
     parser.add_argument("--bucket", action="append", default=[], help="make this bucket")
-    parser.add_argument("--min-records", type=int, default=100)
+    for flag, knob in LIMITS.items():
+        parser.add_argument("--" + flag, dest=knob, type=int, default=getattr(Knobs, knob),
+                            help="what the service takes, and Service Quotas says")
     parser.add_argument("--slow", type=float, default=1, help="states last so many times longer")
     parser.add_argument("command", nargs="*", help="after --: run this, then end")
     options = parser.parse_args()
@@ -380,7 +394,8 @@ def main():
         return 77
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with S3Server() as s3, Double(s3) as double, S3Faults(s3, double) as front:
-        double.knobs.min_records = options.min_records
+        for knob in LIMITS.values():
+            setattr(double.knobs, knob, getattr(options, knob))
         for state in double.knobs.durations:
             double.knobs.durations[state] *= options.slow
         for bucket in options.bucket:

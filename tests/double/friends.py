@@ -65,7 +65,10 @@ class Friends:
     container_token: str = None  # what Authorization must be
     iam_denied: set = field(default_factory=set)  # actions of IAM that the caller may not call
     simulated: dict = field(default_factory=dict)  # action -> decision; allowed if absent
-    quotas: dict = field(default_factory=dict)  # name -> value
+    quota_rows: object = dict  # () -> name -> value
+    quotas: dict = field(default_factory=dict)  # the same, in their place
+    quotas_denied: bool = False
+    quota_page: int = 100  # rows of an answer, at most
     instance_role: str = "InstanceRole"
     imds_v1_only: bool = False
     expires_in: dict = field(default_factory=dict)
@@ -173,17 +176,23 @@ class Friends:
     def serve_quotas(self, request):
         action = request.headers["x-amz-target"].partition(".")[2]
         body = json.loads(request.body or b"{}")
+        if self.quotas_denied:
+            return Answer(400, {"__type": "AccessDeniedException", "Message":
+                                f"User: {request.key.arn} is not authorized to perform: "
+                                f"servicequotas:{action}"}, kind="application/x-amz-json-1.1")
         filler = {f"Model invocation requests per minute {i}": 100 for i in range(250)}
         rows = [{"ServiceCode": "bedrock", "QuotaCode": f"L-{i:08X}", "QuotaName": name,
                  "Value": value, "Adjustable": True, "Unit": "None"}
-                for i, (name, value) in enumerate({**filler, **self.quotas}.items())]
+                for i, (name, value) in enumerate(
+                    {**filler, **self.quota_rows(), **self.quotas}.items())]
         kind = "application/x-amz-json-1.1"
         if action == "GetServiceQuota":
             rows = [r for r in rows if r["QuotaCode"] == body.get("QuotaCode")]
             if rows:
                 return Answer(200, {"Quota": rows[0]}, kind=kind)
             return Answer(400, {"__type": "NoSuchResourceException", "message": "none"}, kind=kind)
-        at, size = int(body.get("NextToken") or 0), int(body.get("MaxResults") or 100)
+        at = int(body.get("NextToken") or 0)
+        size = min(int(body.get("MaxResults") or 100), self.quota_page)
         answer = {"Quotas": rows[at:at + size]}
         if at + size < len(rows):
             answer["NextToken"] = str(at + size)

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote
 import modelfacts
 from batchjobs import Job, Knobs, Runner, describe
 from copy import deepcopy
+from quotarows import jobs_max
 from shapes import NAME, STATES, Fault, check_create, check_tags, text, unknown_members
 
 ARN = re.compile(r"arn:aws(-[^:]+)?:bedrock:([a-z0-9-]{1,20}):([0-9]{12}):"
@@ -186,11 +187,11 @@ class Plane:
         live = [j for j in self.jobs.values() if j.live and j.region == request.region]
         if any(j.name == body["jobName"] for j in live):
             raise ApiError(400, "ConflictException", "The provided job name is currently in use.")
-        if sum(j.model is found.model for j in live) >= self.knobs.max_jobs:
+        most = jobs_max(self.knobs, found.model)
+        if sum(j.model is found.model for j in live) >= most:
             raise ApiError(400, "ServiceQuotaExceededException",
                            "Your account has reached the maximum number of in-progress and "
-                           f"submitted batch inference jobs for {found.model.name}: "
-                           f"{self.knobs.max_jobs}")
+                           f"submitted batch inference jobs for {found.model.name}: {most}")
         return self.add_locked(request.region, body, found, start=True)
 
     def add_locked(self, region, body, found, start):

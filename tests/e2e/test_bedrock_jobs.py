@@ -24,8 +24,8 @@ def error_of(row):
 
 @pytest.mark.short
 def test_a_thousand_records_with_cp_echo_and_cat(new_bedrock, cloud, base):
-    mount = new_bedrock({"min_records": None}).start()
     cloud.knobs.min_records = 100
+    mount = new_bedrock({"min_records": None}).start()
     data = records(1000)
     (base / "in.jsonl").write_bytes(b"".join(data))
     sh(f"mkdir {mount.dir}/audit && cp {base}/in.jsonl {mount.dir}/audit/input.jsonl"
@@ -339,8 +339,8 @@ def test_the_input_is_lint_before_it_is_sent(new_bedrock, cloud):
 
 
 def test_too_few_records_are_told_before_they_are_sent(new_bedrock, cloud):
-    mount = new_bedrock({"min_records": None}).start()
     cloud.knobs.min_records = 100
+    mount = new_bedrock({"min_records": None}).start()
     job = mount.job("one")
     job.fill(records(99), CLAUDE)
     job.wait_state("Invalid")

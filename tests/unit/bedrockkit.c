@@ -384,6 +384,7 @@ void bedrockkit_open(struct bedrockkit *k, ...)
 		fail_msg("%s", e.text);
 	bedrock_of(k->b)->listing_pause_ns = 1;
 	bedrock_of(k->b)->models_next = INT64_MAX; /* not asked for, but by tests of it */
+	bedrock_of(k->b)->quotas_next = INT64_MAX;
 	aws_set_pause_unit(bedrock_of(k->b)->aws, 0);
 }
 

@@ -118,31 +118,12 @@ static void test_unreadable(void **state)
 	end(&f);
 }
 
-static void test_limits(void **state)
+static void test_models(void **state)
 {
-	struct backend_limits l;
 	struct bedrockkit k;
 
 	(void)state;
 	bedrockkit_open(&k, NULL);
-	k.b->ops->limits(k.b, CLAUDE, &l);
-	assert_int_equal(l.records_min, 100);
-	assert_int_equal(l.records_max_per_part, 100000);
-	assert_int_equal(l.bytes_max_per_part, 1000000000);
-	assert_int_equal(l.parts_at_once, 100);
-	k.b->ops->limits(k.b, "arn:aws:bedrock:us-east-1:1:custom-model/a.b/c", &l);
-	assert_int_equal(l.parts_at_once, 3);
-	assert_int_equal(bedrock_job_bytes_max(bedrock_of(k.b), CLAUDE), 5000000000);
-	assert_int_equal(bedrock_job_bytes_max(bedrock_of(k.b), "us.amazon.nova-pro-v1:0"),
-			 100000000000);
-	bedrockkit_close(&k);
-	bedrockkit_open(&k, "min_records=5", "max_records_per_job=6", "max_bytes_per_job=7",
-			"max_jobs=8", NULL);
-	k.b->ops->limits(k.b, CLAUDE, &l);
-	assert_int_equal(l.records_min, 5);
-	assert_int_equal(l.records_max_per_part, 6);
-	assert_int_equal(l.bytes_max_per_part, 7);
-	assert_int_equal(l.parts_at_once, 8);
 	assert_int_equal(k.b->ops->check_model(k.b, CLAUDE, NULL), 0);
 	assert_int_equal(k.b->ops->check_model(k.b, "no model", NULL), -EINVAL);
 	assert_int_equal(k.b->ops->forget(k.b, "x", NULL), 0);
@@ -156,6 +137,7 @@ static void test_open_refuses(void **state)
 	} rows[] = {
 		{"an option that is none", "colour", "red"},
 		{"a value that is none", "timeout", "1"},
+		{"no job could be sent", "min_records", "11"},
 	};
 
 	(void)state;
@@ -167,6 +149,7 @@ static void test_open_refuses(void **state)
 		struct err e = ERR_INIT;
 
 		assert_int_equal(kv_set(&options, rows[i].key, rows[i].value), 0);
+		assert_int_equal(kv_set(&options, "max_records_per_job", "10"), 0);
 		if (bedrock_open(&place, &b, &e) != -EINVAL || !e.text[0])
 			fail_msg("%s", rows[i].why);
 	}
@@ -188,7 +171,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_good),	    T(test_faults), T(test_half_a_vpc),	  T(test_media),
-		T(test_unreadable), T(test_limits), T(test_open_refuses),
+		T(test_unreadable), T(test_models), T(test_open_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

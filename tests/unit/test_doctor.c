@@ -41,11 +41,14 @@
 	"{\"inferenceProfileId\":\"us.moonshotai.kimi-k2.5\",\"inferenceProfileName\":\"Kimi\","            \
 	"\"inferenceProfileArn\":\"arn:aws:bedrock:us-east-1:" ACCOUNT                                      \
 	":inference-profile/us.moonshotai.kimi-k2.5\",\"models\":[]}]}"
-#define QUOTAS                                                                                        \
-	"{\"Quotas\":[{\"QuotaName\":\"Records per batch inference job for Nova Micro\",\"Value\":"   \
-	"50000.0},{\"QuotaName\":\"Minimum number of records per batch inference job for Nova "       \
-	"Micro\",\"Value\":100},{\"QuotaName\":\"Records per batch inference job for Nova Micro 2\"," \
-	"\"Value\":7},{\"QuotaName\":\"Sum of in-progress and submitted batch inference jobs using "  \
+#define QUOTAS                                                                                          \
+	"{\"Quotas\":[{\"QuotaName\":\"Batch inference input file size (in GB) for Nova Micro\","       \
+	"\"Value\":1.0},{\"QuotaName\":\"Batch inference job size for Nova Micro (in GB)\",\"Value\":"  \
+	"2.5},{\"QuotaName\":\"Records per input file per batch inference job for Nova Micro.\","       \
+	"\"Value\":40000},{\"QuotaName\":\"Records per batch inference job for Nova Micro\",\"Value\":" \
+	"50000.0},{\"QuotaName\":\"Minimum number of records per batch inference job for Nova "         \
+	"Micro\",\"Value\":100},{\"QuotaName\":\"Records per batch inference job for Nova Micro 2\","   \
+	"\"Value\":7},{\"QuotaName\":\"Sum of in-progress and submitted batch inference jobs using "    \
 	"a base model for Nova Micro\",\"Value\":20.0}]}"
 #define DENIED_XML                                                                                 \
 	"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
@@ -308,7 +311,9 @@ static void test_rows(void **state)
 		 {.model = MODEL},
 		 0,
 		 {"✓ model: " MODEL " is reached by its own id\n",
-		  "✓ quotas: at least 100 records a job, at most 50000 records a job, 20 jobs at once",
+		  "✓ quotas: at least 100 records a job, at most 50000 records a job, at most 40000 "
+		  "records a file, at most 1 GB a file, at most 2500 MB a job, 20 jobs at once, for Nova "
+		  "Micro\n",
 		  "✓ role: " ROLE " trusts bedrock.amazonaws.com\n"}},
 		{"all is well, in detail",
 		 {.model = MODEL},

@@ -169,6 +169,19 @@ static int refuse_character(const char *what, const char *text, char c, struct e
 		       what, text, c == ' ' ? "a space" : shown);
 }
 
+/* "a/../b": clients and proxies on the way make another path of it. */
+static bool has_dot_folder(const char *prefix)
+{
+	while (*prefix) {
+		size_t size = strcspn(prefix, "/");
+
+		if (size > 0 && size <= 2 && strspn(prefix, ".") >= size)
+			return true;
+		prefix += size + (prefix[size] == '/');
+	}
+	return false;
+}
+
 int naming_check_prefix(const char *prefix, struct err *e)
 {
 	size_t size = strlen(prefix);
@@ -185,6 +198,10 @@ int naming_check_prefix(const char *prefix, struct err *e)
 		return err_set(e, -EINVAL,
 			       "prefix %s: an empty folder name is not allowed in the S3 names of "
 			       "batch jobs; write single '/' between names only",
+			       prefix);
+	if (has_dot_folder(prefix))
+		return err_set(e, -EINVAL,
+			       "prefix %s: a folder cannot be called . or ..; write its name",
 			       prefix);
 	return 0;
 }

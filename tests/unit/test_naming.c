@@ -168,6 +168,10 @@ static void test_prefixes(void **state)
 		{"an empty name", "a//b", "empty folder"},
 		{"slash at the start", "/a", "empty folder"},
 		{"slash at the end", "a/", "empty folder"},
+		{"names that begin with dots", ".a/..b/...", NULL},
+		{"a folder above", "a/../b", "cannot be called"},
+		{"nothing but that", "..", "cannot be called"},
+		{"the same folder", "a/.", "cannot be called"},
 	};
 	char longest[600];
 

@@ -19,7 +19,7 @@
  *	tags=KEY:VALUE[;KEY:VALUE]					JOB/config
  *	kms_key=KEY		for inputs and outputs			JOB/config
  *	bucket_owner=ACCOUNT	of a bucket of another account
- *	subnets=A;B security_groups=A;B	the jobs' VPC
+ *	subnets=A;B security_groups=A;B		the jobs' VPC	JOB/config
  *	checksum=when_supported|when_required	path_style=yes|no
  *	jobs=all|mine		show jobs made elsewhere
  *	prices=FILE

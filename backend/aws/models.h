@@ -58,7 +58,7 @@ struct models_info; /* private */
 struct models_lint {
 	const char *model;
 	const char *region; /* or NULL */
-	int converse;	    /* the Converse schema and not the model's own */
+	bool converse;	    /* the Converse schema and not the model's own */
 	const struct models_info *info_;
 	/* Added up over all records: for an estimate of the price. */
 	uint64_t records, text_bytes, output_tokens_max, images;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,5 +51,27 @@ int scratch_open(const char *dir, int *ret_fd, struct err *e)
 		return err_errno(e, r, "cannot make a scratch file in %s", dir);
 	}
 	*ret_fd = fd;
+	return 0;
+}
+
+int scratch_map(const char *dir, size_t size, void **ret, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	void *at;
+	int r = scratch_open(dir, &fd, e);
+
+	if (r < 0)
+		return r;
+	do /* a page without a block behind it would make a full disk a SIGBUS */
+		r = -posix_fallocate(fd, 0, (off_t)size);
+	while (r == -EINTR);
+	if (r < 0)
+		return err_errno(e, r, "cannot make room for %zu bytes in %s", size, dir);
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED) {
+		r = -errno;
+		return err_errno(e, r, "cannot map a scratch file of %s", dir);
+	}
+	*ret = at;
 	return 0;
 }

@@ -1,8 +1,6 @@
 #include "fs/job/bestlines.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "fs/base/scratch.h"
@@ -18,31 +16,15 @@ struct slot {
 
 int bestlines_open(const char *dir, uint64_t count, struct bestlines *ret, struct err *e)
 {
-	CLEANUP(fd_closep) int fd = -1;
-	size_t size = count * sizeof(struct slot);
-	void *at;
 	int r;
 
 	*ret = (struct bestlines)BESTLINES_INIT;
 	if (count == 0)
 		return 0;
-	r = scratch_open(dir, &fd, e);
-	if (r < 0)
-		return r;
-	do /* a page without a block behind it would make a full disk a SIGBUS */
-		r = -posix_fallocate(fd, 0, (off_t)size);
-	while (r == -EINTR);
-	if (r < 0)
-		return err_errno(e, r, "cannot make room for %llu records in %s",
-				 (unsigned long long)count, dir);
-	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED) {
-		r = -errno;
-		return err_errno(e, r, "cannot map a scratch file of %s", dir);
-	}
-	ret->slots_ = at;
-	ret->count_ = count;
-	return 0;
+	r = scratch_map(dir, count * sizeof(struct slot), &ret->slots_, e);
+	if (r == 0)
+		ret->count_ = count;
+	return r;
 }
 
 void bestlines_close(struct bestlines *b)

@@ -2,29 +2,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 
 #include "fs/base/idmap.h"
-#include "fs/base/siphash.h"
+#include "fs/job/inputhash.h"
 
 /*
- * An input is its hash; the hash of an object is a sum over its members, so
- * that their order does not matter.  Of records with one hash the n-th (from 0)
- * is found under the hash and n, in one map of those there are and in another
- * one of those taken; how many there are is found by doubling.
+ * An input is its hash.  Of records with one hash the n-th (from 0) is found
+ * under the hash and n, in one map of those there are and in another one of
+ * those taken; how many there are is found by doubling.
  */
 
-#define DEPTH_MAX  128
-#define NUMBER_MAX 64			 /* characters of one */
-#define STRING_MAX (1024u * 1024 * 1024) /* bytes of one, decoded */
-
-struct digest {
-	uint64_t half[2];
-};
-
 struct inputjoin {
-	unsigned char key[SIPHASH_KEY_SIZE];
+	struct inputhash hash;
 	struct idmap *there, *taken;
 };
 
@@ -35,9 +24,8 @@ int inputjoin_new(const char *dir, struct inputjoin **ret, struct err *e)
 
 	if (!j)
 		return err_set(e, -ENOMEM, "no memory to join results by their inputs");
-	if (getrandom(j->key, sizeof(j->key), 0) != (ssize_t)sizeof(j->key))
-		r = err_set(e, -EIO, "no random bytes");
-	else
+	r = inputhash_init(&j->hash, INPUTHASH_BY_VALUE, e);
+	if (r == 0)
 		r = idmap_new(dir, &j->there, e);
 	if (r == 0)
 		r = idmap_new(dir, &j->taken, e);
@@ -58,103 +46,21 @@ void inputjoin_free(struct inputjoin *j)
 	free(j);
 }
 
-/* --- the hash of a value --- */
-
-static struct digest hash_bytes(const struct inputjoin *j, char type, const void *bytes,
-				size_t size)
-{
-	struct digest d;
-
-	siphash128(j->key, bytes, size, d.half);
-	d.half[0] += (unsigned char)type;
-	return d;
-}
-
-static struct digest hash_string(const struct inputjoin *j, struct jsonspan v)
-{
-	CLEANUP(buf_release) struct buf text = BUF_INIT(STRING_MAX);
-
-	if (!jsonspan_string(v, &text) || buf_error(&text) < 0)
-		return hash_bytes(j, '?', v.at, v.size);
-	return hash_bytes(j, 's', text.data ? text.data : "", text.size);
-}
-
-static struct digest hash_number(const struct inputjoin *j, struct jsonspan v)
-{
-	char text[NUMBER_MAX + 1];
-	double n;
-
-	if (v.size > NUMBER_MAX)
-		return hash_bytes(j, '?', v.at, v.size);
-	memcpy(text, v.at, v.size);
-	text[v.size] = '\0';
-	n = strtod(text, NULL) + 0.0; /* no -0 */
-	return hash_bytes(j, 'n', &n, sizeof(n));
-}
-
-static struct digest hash_value(const struct inputjoin *j, struct jsonspan v, int depth);
-
-static struct digest hash_array(const struct inputjoin *j, struct jsonspan v, int depth)
-{
-	struct jsonspan_walk w = jsonspan_walk(v);
-	struct digest both[2] = {hash_bytes(j, 'a', "", 0)};
-
-	while (jsonspan_next(&w)) {
-		both[1] = hash_value(j, w.value, depth + 1);
-		both[0] = hash_bytes(j, 'a', both, sizeof(both));
-	}
-	return both[0];
-}
-
-static struct digest hash_object(const struct inputjoin *j, struct jsonspan v, int depth)
-{
-	struct jsonspan_walk w = jsonspan_walk(v);
-	struct digest sum = {{0, 0}}, both[2], d;
-
-	while (jsonspan_next(&w)) {
-		both[0] = hash_string(j, w.key);
-		both[1] = hash_value(j, w.value, depth + 1);
-		d = hash_bytes(j, 'm', both, sizeof(both));
-		sum.half[0] += d.half[0];
-		sum.half[1] += d.half[1];
-	}
-	return hash_bytes(j, 'o', &sum, sizeof(sum));
-}
-
-static struct digest hash_value(const struct inputjoin *j, struct jsonspan v, int depth)
-{
-	switch (depth < DEPTH_MAX ? jsonspan_type(v) : JSONSPAN_NONE) {
-	case JSONSPAN_STRING:
-		return hash_string(j, v);
-	case JSONSPAN_NUMBER:
-		return hash_number(j, v);
-	case JSONSPAN_ARRAY:
-		return hash_array(j, v, depth);
-	case JSONSPAN_OBJECT:
-		return hash_object(j, v, depth);
-	case JSONSPAN_NONE:
-	case JSONSPAN_NULL:
-	case JSONSPAN_BOOL:
-		break;
-	}
-	return hash_bytes(j, '?', v.at ? v.at : "", v.size);
-}
-
 bool inputjoin_are_equal(const struct inputjoin *j, struct jsonspan a, struct jsonspan b)
 {
-	struct digest x = hash_value(j, a, 0), y = hash_value(j, b, 0);
+	struct inputhash_sum x = inputhash_of(&j->hash, a, NULL);
 
-	return x.half[0] == y.half[0] && x.half[1] == y.half[1];
+	return inputhash_are_equal(x, inputhash_of(&j->hash, b, NULL));
 }
 
 /* --- records of one hash --- */
 
 struct place {
-	struct digest hash;
+	struct inputhash_sum hash;
 	uint64_t n;
 };
 
-static bool has(const struct idmap *m, const struct digest *hash, uint64_t n, uint32_t *ret)
+static bool has(const struct idmap *m, const struct inputhash_sum *hash, uint64_t n, uint32_t *ret)
 {
 	const struct place p = {*hash, n};
 
@@ -162,7 +68,7 @@ static bool has(const struct idmap *m, const struct digest *hash, uint64_t n, ui
 }
 
 /* How many there are: they are numbered without a gap. */
-static uint64_t count(const struct idmap *m, const struct digest *hash)
+static uint64_t count(const struct idmap *m, const struct inputhash_sum *hash)
 {
 	uint64_t low = 0, high = 1;
 	uint32_t number;
@@ -182,7 +88,7 @@ static uint64_t count(const struct idmap *m, const struct digest *hash)
 	return low;
 }
 
-static int put(struct idmap *m, const struct digest *hash, uint64_t n, uint32_t number,
+static int put(struct idmap *m, const struct inputhash_sum *hash, uint64_t n, uint32_t number,
 	       struct err *e)
 {
 	const struct place p = {*hash, n};
@@ -194,7 +100,7 @@ static int put(struct idmap *m, const struct digest *hash, uint64_t n, uint32_t 
 
 int inputjoin_add(struct inputjoin *j, struct jsonspan input, uint64_t index, struct err *e)
 {
-	struct digest hash = hash_value(j, input, 0);
+	struct inputhash_sum hash = inputhash_of(&j->hash, input, NULL);
 
 	if (index >= IDMAP_RECORDS_MAX)
 		return err_set(e, -E2BIG, "too many records to join");
@@ -203,7 +109,7 @@ int inputjoin_add(struct inputjoin *j, struct jsonspan input, uint64_t index, st
 
 int inputjoin_take(struct inputjoin *j, struct jsonspan input, uint64_t *ret_index, struct err *e)
 {
-	struct digest hash = hash_value(j, input, 0);
+	struct inputhash_sum hash = inputhash_of(&j->hash, input, NULL);
 	uint64_t n = count(j->taken, &hash);
 	uint32_t index;
 	int r;

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/newfile.h"
 #include "fs/job/input.h"
 
 /*
@@ -187,19 +187,6 @@ static bool try_link(int source_fd, const char *source_path, const char *path)
 	return false;
 }
 
-static int sync_directory_of(const char *path)
-{
-	CLEANUP(str_freep) char *copy_of_path = strdup(path);
-	CLEANUP(fd_closep) int fd = -1;
-
-	if (!copy_of_path)
-		return -ENOMEM;
-	fd = open(dirname(copy_of_path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		return -errno;
-	return 0;
-}
-
 static int check_request(const struct input *in, int source_fd, uint64_t first, uint64_t count,
 			 struct err *e)
 {
@@ -221,16 +208,6 @@ static int check_request(const struct input *in, int source_fd, uint64_t first, 
 	return 0;
 }
 
-/* Gives the finished file its name.  If both are names of one file already,
- * rename() does nothing and leaves both, so the other one is removed. */
-static int publish(const char *scratch_path, const char *part_path)
-{
-	if (rename(scratch_path, part_path) < 0)
-		return -errno;
-	unlink(scratch_path);
-	return sync_directory_of(part_path);
-}
-
 int stage_part(const struct input *in, int source_fd, const char *source_path, uint64_t first,
 	       uint64_t count, const char *part_path, struct err *e)
 {
@@ -249,7 +226,7 @@ int stage_part(const struct input *in, int source_fd, const char *source_path, u
 	if (!is_whole || !try_link(source_fd, source_path, scratch_path))
 		r = copy_records(in, source_fd, first, count, scratch_path);
 	if (r == 0)
-		r = publish(scratch_path, part_path);
+		r = newfile_publish(scratch_path, part_path);
 	if (r < 0) {
 		unlink(scratch_path);
 		return err_errno(e, r, "cannot write %s", part_path);

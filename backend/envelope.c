@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
-static bool is_true(struct jsonspan v)
+#define CODE_MAX 64 /* of those that are known */
+
+static bool is_bool(struct jsonspan v, bool value)
 {
-	return jsonspan_type(v) == JSONSPAN_BOOL && v.at[0] == 't';
+	return jsonspan_type(v) == JSONSPAN_BOOL && (v.at[0] == 't') == value;
 }
 
 /* Do only white space, the closing brace and white space follow in line after
@@ -30,7 +33,7 @@ static void keep_first(struct jsonspan *member, struct jsonspan v)
  * an error that is a bare string is its own message. */
 static void read_error(struct envelope *v, struct jsonspan error)
 {
-	struct jsonspan code, message;
+	struct jsonspan code, message, retryable;
 
 	v->error = error;
 	if (jsonspan_type(error) == JSONSPAN_STRING) {
@@ -43,7 +46,10 @@ static void read_error(struct envelope *v, struct jsonspan error)
 		v->code = code;
 	if (jsonspan_is_set(message))
 		v->message = message;
-	v->retryable = is_true(jsonspan_get(error, "retryable"));
+	retryable = jsonspan_get(error, "retryable");
+	v->retryable = is_bool(retryable, true);
+	v->final = is_bool(retryable, false);
+	v->expired = is_bool(jsonspan_get(error, "expired"), true);
 }
 
 /* Form A: a member error.  Form B: the members of an error in modelOutput. */
@@ -108,6 +114,57 @@ void envelope_code(const struct envelope *v, struct buf *out)
 void envelope_message(const struct envelope *v, struct buf *out)
 {
 	add_plain(out, v->message);
+}
+
+/* Statuses of HTTP, what Bedrock's runtime says in their place, and what its
+ * SDKs try again. */
+static bool is_passing(const char *code)
+{
+	static const char *const codes[] = {
+		"408",
+		"429",
+		"500",
+		"502",
+		"503",
+		"504",
+		"529", /* Anthropic: overloaded */
+		"InternalFailure",
+		"InternalServerError",
+		"InternalServerException",
+		"LimitExceededException",
+		"ModelNotReadyException",
+		"ModelTimeoutException",
+		"ProvisionedThroughputExceededException",
+		"RequestLimitExceeded",
+		"RequestThrottled",
+		"RequestThrottledException",
+		"RequestTimeout",
+		"RequestTimeoutException",
+		"ServiceUnavailable",
+		"ServiceUnavailableException",
+		"SlowDown",
+		"ThrottledException",
+		"Throttling",
+		"ThrottlingException",
+		"TooManyRequestsException",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(codes); i++)
+		if (strcasecmp(code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
+bool envelope_is_retryable(const struct envelope *v)
+{
+	CLEANUP(buf_release) struct buf code = BUF_INIT(CODE_MAX);
+
+	if (v->good)
+		return false;
+	if (v->retryable || v->expired)
+		return true;
+	envelope_code(v, &code);
+	return !v->final && buf_error(&code) == 0 && is_passing(code.data);
 }
 
 /* A valid JSON text holds newlines between its tokens only, never within one,

@@ -28,7 +28,9 @@ struct envelope {
 	/* Of a failed one. */
 	struct jsonspan error;	       /* the object that holds the code; may be empty */
 	struct jsonspan code, message; /* number or string; may be empty */
-	bool retryable;		       /* said so by the provider */
+	/* Said so by the provider: worth another try; not worth one; its time
+	 * ran out before it was run. */
+	bool retryable, final, expired;
 };
 
 /* Takes line apart; the spans borrow it.  -EINVAL: not a JSON object with a
@@ -38,6 +40,10 @@ MUST_CHECK int envelope_parse(const char *line, size_t size, struct envelope *re
 /* Appends "400" or "ThrottlingException"; "Unknown" if there is no code. */
 void envelope_code(const struct envelope *v, struct buf *out);
 void envelope_message(const struct envelope *v, struct buf *out);
+
+/* May a failed record go better by itself, as it is?  The provider's own word
+ * counts first, then the code: what is said of load and of time. */
+bool envelope_is_retryable(const struct envelope *v);
 
 /* Append a whole line with its newline.  input and output are JSON texts. */
 void envelope_write_good(struct buf *out, const char *id, size_t id_size, struct jsonspan input,

@@ -114,6 +114,79 @@ static void test_lines_that_are_none(void **state)
 	}
 }
 
+#define FORM_A(members) "{\"modelInput\":{},\"error\":{" members "},\"recordId\":\"r\"}"
+#define FORM_B(members) "{\"recordId\":\"r\",\"modelOutput\":{" members "}}"
+
+static void test_what_may_go_better(void **state)
+{
+	static const struct {
+		const char *why, *line;
+		bool want;
+	} rows[] = {
+		{"a good one needs nothing", FORM_B("\"text\":\"429\""), false},
+		{"the provider says so", FORM_A("\"errorCode\":400,\"retryable\":true"), true},
+		{"in form B too", FORM_B("\"errorCode\":400,\"retryable\":true"), true},
+		{"it was not run in time",
+		 FORM_B("\"errorCode\":400,\"expired\":true,\"retryable\":false"), true},
+		{"in form A too", FORM_A("\"errorMessage\":\"late\",\"expired\":true"), true},
+		{"input validation, as providers write it",
+		 FORM_B("\"errorCode\":400,\"errorMessage\":\"bad\",\"expired\":false,"
+			"\"retryable\":false"),
+		 false},
+		{"what the provider rules out, whatever the code",
+		 FORM_A("\"errorCode\":500,\"retryable\":false"), false},
+		{"null says nothing", FORM_A("\"errorCode\":500,\"retryable\":null"), true},
+		{"a word is no boolean", FORM_A("\"errorCode\":400,\"retryable\":\"true\""), false},
+		{"400", FORM_A("\"errorCode\":400"), false},
+		{"403", FORM_A("\"errorCode\":403"), false},
+		{"404", FORM_A("\"errorCode\":404"), false},
+		{"408", FORM_A("\"errorCode\":408"), true},
+		{"413", FORM_A("\"errorCode\":413"), false},
+		{"424: the model refused this record", FORM_A("\"errorCode\":424"), false},
+		{"429", FORM_A("\"errorCode\":429"), true},
+		{"429 in form B", FORM_B("\"errorCode\":429,\"errorMessage\":\"m\""), true},
+		{"429 as a string", FORM_A("\"errorCode\":\"429\""), true},
+		{"500", FORM_A("\"errorCode\":500"), true},
+		{"501", FORM_A("\"errorCode\":501"), false},
+		{"502", FORM_A("\"errorCode\":502"), true},
+		{"503", FORM_A("\"errorCode\":503"), true},
+		{"504", FORM_A("\"errorCode\":504"), true},
+		{"529", FORM_A("\"errorCode\":529"), true},
+		{"a number that only begins so", FORM_A("\"errorCode\":4290"), false},
+		{"ThrottlingException", FORM_A("\"errorCode\":\"ThrottlingException\""), true},
+		{"ModelTimeoutException", FORM_B("\"errorCode\":\"ModelTimeoutException\""), true},
+		{"InternalServerException", FORM_A("\"errorCode\":\"InternalServerException\""),
+		 true},
+		{"ServiceUnavailableException",
+		 FORM_A("\"errorCode\":\"ServiceUnavailableException\""), true},
+		{"the runtime's members begin in lower case",
+		 FORM_A("\"errorCode\":\"throttlingException\""), true},
+		{"ModelNotReadyException", FORM_A("\"errorCode\":\"ModelNotReadyException\""),
+		 true},
+		{"ValidationException", FORM_A("\"errorCode\":\"ValidationException\""), false},
+		{"AccessDeniedException", FORM_A("\"errorCode\":\"AccessDeniedException\""), false},
+		{"a full quota is no matter of moments",
+		 FORM_A("\"errorCode\":\"ServiceQuotaExceededException\""), false},
+		{"no code", FORM_A("\"errorMessage\":\"boom\""), false},
+		{"an error that is a word", "{\"error\":\"429\",\"recordId\":\"r\"}", false},
+		{"neither error nor output", "{\"recordId\":\"r\"}", false},
+		{"a code that never ends",
+		 FORM_A("\"errorCode\":\"429429429429429429429429429429429429429429429429429429429429"
+			"429429\""),
+		 false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct envelope v;
+
+		if (envelope_parse(rows[i].line, strlen(rows[i].line), &v) < 0)
+			fail_msg("%s: refused", rows[i].why);
+		if (envelope_is_retryable(&v) != rows[i].want)
+			fail_msg("%s", rows[i].why);
+	}
+}
+
 static struct jsonspan span(const char *json)
 {
 	return jsonspan_of(json, strlen(json));
@@ -174,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_lines_that_are_none),
+		cmocka_unit_test(test_what_may_go_better),
 		cmocka_unit_test(test_writing),
 		cmocka_unit_test(test_what_is_written_is_read),
 	};

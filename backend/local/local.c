@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/journal.h"
 #include "backend/local/engines.h"
-#include "backend/local/journal.h"
 #include "backend/local/run.h"
 #include "fs/base/jsonscan.h"
 #include "fs/base/log.h"

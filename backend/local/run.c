@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "backend/local/journal.h"
+#include "backend/journal.h"
 #include "backend/local/runfeed.h"
 #include "fs/base/log.h"
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "backend/envelope.h"
+#include "backend/journal.h"
 #include "backend/lines.h"
-#include "backend/local/journal.h"
 #include "backend/text.h"
 #include "fs/base/idmap.h"
 #include "fs/base/jsonscan.h"

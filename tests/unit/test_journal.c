@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "backend/local/journal.h"
+#include "backend/journal.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/tempdir.h"
 

@@ -1,4 +1,4 @@
-#include "backend/local/journal.h"
+#include "backend/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,8 +53,9 @@ static int read_back(struct journal *j, const char *path,
 	if (r != -ENODATA)
 		return err_errno(e, r, "cannot read the results in %s", path);
 	if (strange)
-		log_warning("local", "lines that are no results are passed over path=%s count=%llu",
-			    path, (unsigned long long)strange);
+		log_warning("journal",
+			    "lines that are no results are passed over path=%s count=%llu", path,
+			    (unsigned long long)strange);
 	if (lines_has_rest(&l) && ftruncate(j->fd, (off_t)lines_offset(&l)) < 0)
 		return err_errno(e, -errno, "cannot cut the torn last line off %s", path);
 	return 0;

@@ -1,5 +1,5 @@
-#ifndef BACKEND_LOCAL_JOURNAL_H
-#define BACKEND_LOCAL_JOURNAL_H
+#ifndef BACKEND_JOURNAL_H
+#define BACKEND_JOURNAL_H
 
 /*
  * The results of a run as they come: a file of result lines

@@ -102,6 +102,10 @@ struct aws_request {
 	long timeout_ms;
 	long stall_s;	   /* so long without a byte is too long; 0: large ones only, minutes */
 	unsigned attempts; /* 0: as configured */
+	/* Attempts for minutes rather than seconds, and not paid for from the
+	 * bucket: nobody waits, and what is asked for is worth it.  What the
+	 * service gave up on itself (408) is not asked for much longer. */
+	bool patient;
 };
 
 #define AWS_TEXT_MAX 256
@@ -135,7 +139,8 @@ MUST_CHECK int aws_run(struct aws *a, const struct aws_request *q, struct aws_an
 
 /*
  * Many calls from one thread, some at once.  next() is asked for another
- * request as long as it returns 1 (0: no more, -errno: give up); done() takes
+ * request as long as it returns 1 (0: no more, AWS_BATCH_LATER: none before the
+ * next done(), -errno: give up); done() takes
  * each answer, in any order; r and e are what aws_run() would have given.
  * Returns 0, or the first negative value of next() or done(); what is under
  * way then is cancelled, and its done() called with -ECANCELED: each request
@@ -144,12 +149,19 @@ MUST_CHECK int aws_run(struct aws *a, const struct aws_request *q, struct aws_an
  * In done(), e says at first what became of the call, and at its end why it
  * returned a negative value.  It may make other calls; the batch's own wait.
  *
+ * tick(), if given, is called every tick_ms or so, and after each answer: 0 to go
+ * on, 1 to wind up: no attempt leaves any more, a request that is not on its way
+ * just now is done with -ECANCELED, and those that are get their answers.
+ *
  * A throttled answer halves how many go at once, a run of good ones adds one.
  */
+#define AWS_BATCH_LATER 2
 struct aws_batch {
 	unsigned parallel; /* at most WIRE_CALLS_MAX */
 	int (*next)(void *ctx, struct aws_request *ret, void **ret_tag, struct err *e);
 	int (*done)(void *ctx, void *tag, int r, const struct aws_answer *answer, struct err *e);
+	int (*tick)(void *ctx, struct err *e); /* 0, 1, -errno: give up */
+	int tick_ms;
 	void *ctx;
 };
 

@@ -58,7 +58,8 @@ struct batch {
 	unsigned good; /* answers since the limit was changed */
 	int64_t cut_mono_ns;
 	bool no_more;
-	int failed; /* the first negative value; what is left then is cancelled */
+	bool winding_up; /* tick() said so */
+	int failed;	 /* the first negative value; what is left then is cancelled */
 	struct err *e;
 };
 
@@ -333,7 +334,7 @@ static void on_answer(void *ctx, const struct http_answer *from)
 		give(f, 0, &a, &e);
 		return;
 	}
-	if (callretry_again(b->aws, &f->retry, &ask, &pause)) {
+	if (!b->winding_up && callretry_again(b->aws, &f->retry, &ask, &pause)) {
 		f->state = FLIGHT_PAUSING;
 		f->due_mono_ns = now_mono_ns(b) + pause;
 		return;
@@ -355,7 +356,7 @@ static struct flight *free_slot(struct batch *b)
 
 static void take_requests(struct batch *b)
 {
-	while (!b->no_more && b->failed == 0 && b->used < b->limit) {
+	while (!b->no_more && !b->winding_up && b->failed == 0 && b->used < b->limit) {
 		struct flight *f = free_slot(b);
 		struct err e = ERR_INIT;
 		int r;
@@ -364,6 +365,10 @@ static void take_requests(struct batch *b)
 			return;
 		*f = (struct flight){.batch = b};
 		r = b->spec->next(b->spec->ctx, &f->q, &f->tag, &e);
+		if (r == AWS_BATCH_LATER && b->used > 0)
+			return;
+		if (r == AWS_BATCH_LATER)
+			r = err_set(&e, -EIO, "a request waits for others, and there are none");
 		if (r < 0)
 			fail_batch(b, r, &e);
 		b->no_more = r <= 0;
@@ -401,27 +406,47 @@ static struct flight *first_due(struct batch *b)
 static int wait_for_more(struct batch *b)
 {
 	struct flight *first = b->going < b->limit ? first_due(b) : NULL;
-	int64_t pause = first ? first->due_mono_ns - now_mono_ns(b) : -1;
+	int64_t began_mono_ns = now_mono_ns(b);
+	int64_t pause = first ? first->due_mono_ns - began_mono_ns : -1;
+	int64_t most = b->spec->tick ? b->spec->tick_ms * NS_PER_MS : -1;
 	int r;
 
 	if (first && pause <= 0)
 		return 0;
+	if (most >= 0 && (pause < 0 || pause > most))
+		pause = most;
 	if (b->going) {
-		int64_t ms = first ? (pause + NS_PER_MS - 1) / NS_PER_MS : -1;
+		int64_t ms = pause >= 0 ? (pause + NS_PER_MS - 1) / NS_PER_MS : -1;
 
 		return http_step(b->client, (int)ms, wire_cancel_fd(b->aws->wire));
 	}
 	if (!first)
 		return 0;
-	/* Cut short by a signal, or with a clock that stands still: enough waited. */
 	r = wire_pause(b->aws->wire, pause);
-	first->due_mono_ns = now_mono_ns(b);
+	/* With a clock that stands still so much is waited all the same. */
+	if (now_mono_ns(b) == began_mono_ns)
+		first->due_mono_ns -= pause;
 	return r == -ECANCELED ? 0 : r; /* which the loop sees */
 }
 
 static void end_all(struct batch *b)
 {
 	http_cancel_all(b->client);
+	for (size_t i = 0; i < COUNT_OF(b->flights); i++)
+		if (b->flights[i].state == FLIGHT_PAUSING)
+			give_cancelled(&b->flights[i]);
+}
+
+static void tick(struct batch *b)
+{
+	struct err e = ERR_INIT;
+	int r = b->spec->tick ? b->spec->tick(b->spec->ctx, &e) : 0;
+
+	if (r < 0)
+		fail_batch(b, r, &e);
+	b->winding_up |= r == 1;
+	if (!b->winding_up)
+		return;
 	for (size_t i = 0; i < COUNT_OF(b->flights); i++)
 		if (b->flights[i].state == FLIGHT_PAUSING)
 			give_cancelled(&b->flights[i]);
@@ -434,6 +459,8 @@ static void run(struct batch *b)
 	for (;;) {
 		if (wire_is_cancelled(b->aws->wire))
 			fail_batch(b, err_set(&e, -ECANCELED, "the mount is ending"), &e);
+		if (b->failed == 0)
+			tick(b);
 		if (b->failed == 0)
 			take_requests(b);
 		launch_due(b);

@@ -11,13 +11,14 @@
  */
 
 #define PAUSE_MAX_S  20
+#define PATIENT	     40	   /* attempts, which is about six minutes */
 #define WISH_MAX_MS  60000 /* a server that wishes for more is asked by whoever comes next */
 #define SKEW_MAX_NS  (240 * NS_PER_S) /* services take five minutes */
 #define SKEW_SURE_NS (5 * NS_PER_S)   /* where they say that it is the clock */
 
 unsigned callretry_attempts(const struct aws *a, const struct aws_request *q)
 {
-	unsigned n = q->attempts ? q->attempts : a->attempts;
+	unsigned n = q->attempts ? q->attempts : q->patient ? PATIENT : a->attempts;
 
 	return a->attempts_max && a->attempts_max < n ? a->attempts_max : n;
 }
@@ -98,13 +99,28 @@ static int64_t pause_ns(struct aws *a, const struct callretry *c, const struct h
 	return aws_random_ns(a, seconds * a->pause_unit_ns);
 }
 
-bool callretry_again(struct aws *a, struct callretry *c, const struct callretry_answer *ask,
-		     int64_t *ret_pause_ns)
+/* Is there an attempt left, and paid for if it has to be? */
+static bool may_try(struct aws *a, struct callretry *c, const struct callretry_answer *ask)
 {
 	enum http_failure failure = ask->from->failure;
 	bool timed_out = failure == HTTP_TIMEOUT || failure == HTTP_CONNECT_TIMEOUT;
 	unsigned cost = timed_out ? CALL_TOKENS_TIMEUP : CALL_TOKENS_RETRY;
+	unsigned most = callretry_attempts(a, ask->request);
 
+	if (ask->request->patient) {
+		if ((ask->answer->status == 408 || failure == HTTP_TIMEOUT) && most > a->attempts)
+			most = a->attempts;
+		return c->attempts < most;
+	}
+	if (c->attempts >= most || !aws_take_tokens(a, cost))
+		return false;
+	c->paid = cost;
+	return true;
+}
+
+bool callretry_again(struct aws *a, struct callretry *c, const struct callretry_answer *ask,
+		     int64_t *ret_pause_ns)
+{
 	if (ask->key_id && (correct_clock(a, c, ask) || renew(a, c, ask))) {
 		*ret_pause_ns = 0;
 		return true;
@@ -112,9 +128,8 @@ bool callretry_again(struct aws *a, struct callretry *c, const struct callretry_
 	if (!may_repeat(ask->request, ask->answer->error.class))
 		return false;
 	c->attempts++;
-	if (c->attempts >= callretry_attempts(a, ask->request) || !aws_take_tokens(a, cost))
+	if (!may_try(a, c, ask))
 		return false;
-	c->paid = cost;
 	*ret_pause_ns = pause_ns(a, c, ask->from);
 	return true;
 }

@@ -91,6 +91,11 @@ static int blame_us(const struct aws_answer *a, struct err *e)
 	return -EAGAIN; /* creds.h says what to do */
 }
 
+int control_about_us(int r, const struct aws_answer *a, struct err *e)
+{
+	return is_about_us(r, a) ? blame_us(a, e) : r;
+}
+
 int control_ask(struct control *c, const struct control_question *q, struct aws_answer *answer,
 		struct jsonspan *ret_root, struct err *e)
 {
@@ -119,7 +124,7 @@ int control_ask(struct control *c, const struct control_question *q, struct aws_
 			(struct aws_header){.name = "content-type", .value = "application/json"};
 	r = aws_run(c->aws, &request, answer, e);
 	if (r < 0)
-		return is_about_us(r, answer) ? blame_us(answer, e) : r;
+		return control_about_us(r, answer, e);
 	*ret_root = jsonspan_of(answer->body, answer->body_size);
 	if (jsonspan_type(*ret_root) == JSONSPAN_OBJECT &&
 	    jsonscan_text_is_valid(answer->body, answer->body_size))

@@ -121,6 +121,11 @@ MUST_CHECK int control_profiles(struct control *c,
 /* "Completed" -> JOB_COMPLETED; a word we do not know is JOB_IN_PROGRESS. */
 enum job_state control_state(const char *word);
 
+/* Of a call that failed with r: -EAGAIN and what to do in *e, if it is who we are
+ * that is at fault (no credentials, expired ones, a clock that is off), and not what
+ * we may do.  Else r. */
+int control_about_us(int r, const struct aws_answer *a, struct err *e);
+
 /* Appends s as one segment of a path or one value of a query: what is not
  * unreserved (RFC 3986) as %XX. */
 void control_encode(struct buf *out, const char *s);

@@ -405,6 +405,80 @@ static void test_silence(void **state)
 	awskit_end(&k);
 }
 
+/* tick() is asked all the time, and what it says holds for what has not left yet. */
+struct winding {
+	struct kit kit;
+	unsigned ticks, wind_up_at, fail_at;
+};
+
+static int tick(void *ctx, struct err *e)
+{
+	struct winding *w = ctx;
+
+	w->ticks++;
+	if (w->fail_at && w->ticks >= w->fail_at)
+		return err_set(e, -EIO, "no more");
+	return w->wind_up_at && w->ticks >= w->wind_up_at;
+}
+
+static void test_winds_up(void **state)
+{
+	static const struct awsserver_reply slow_down[] = {{.status = 503}};
+	struct err e = ERR_INIT;
+	struct winding w = {.wind_up_at = 9};
+	struct aws_batch batch = {
+		.parallel = 4, .next = next, .done = done, .tick = tick, .tick_ms = 1, .ctx = &w};
+
+	(void)state;
+	begin(&w.kit, 20);
+	awsserver_script(w.kit.k.server, slow_down, 1);
+	aws_set_pause_unit(w.kit.k.aws, 3600 * NS_PER_S); /* all of them pause */
+	assert_int_equal(aws_run_batch(w.kit.k.aws, &batch, &e), 0);
+	assert_int_equal(w.kit.done, w.kit.next);
+	assert_int_equal(w.kit.cancelled, w.kit.next);
+	assert_true(w.kit.next > 0 && w.kit.next < 20);
+	w.fail_at = w.ticks + 1;
+	assert_int_equal(aws_run_batch(w.kit.k.aws, &batch, &e), -EIO);
+	assert_string_equal(e.text, "no more");
+	end(&w.kit, NULL);
+}
+
+/* One at a time, since each waits for the one before. */
+static int next_alone(void *ctx, struct aws_request *ret, void **ret_tag, struct err *e)
+{
+	struct kit *kit = ctx;
+
+	return kit->next > kit->done ? AWS_BATCH_LATER : next(ctx, ret, ret_tag, e);
+}
+
+static int next_never(void *ctx, struct aws_request *ret, void **ret_tag, struct err *e)
+{
+	(void)ctx;
+	(void)ret;
+	(void)ret_tag;
+	(void)e;
+	return AWS_BATCH_LATER;
+}
+
+static void test_later(void **state)
+{
+	struct aws_batch batch = {.parallel = 4, .next = next_alone, .done = done};
+	struct err e = ERR_INIT;
+	struct kit kit;
+	struct echo *to;
+
+	(void)state;
+	begin(&kit, 20);
+	to = echo_new(&kit);
+	batch.ctx = &kit;
+	assert_int_equal(aws_run_batch(kit.k.aws, &batch, &e), 0);
+	assert_int_equal(kit.good, 20);
+	assert_int_equal(awsserver_connections(kit.k.server), 1);
+	batch.next = next_never; /* for nobody */
+	assert_int_equal(aws_run_batch(kit.k.aws, &batch, &e), -EIO);
+	end(&kit, to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +492,8 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_a_thin_line_is_waited_for),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_winds_up),
+		cmocka_unit_test(test_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

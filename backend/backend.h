@@ -163,8 +163,8 @@ struct backend_ops {
 	 * appends a result line for each to the file at path.  Records that have a
 	 * line there are not run again; a torn last line is cut off first.  What was
 	 * answered is on disk before it is told of.  told: called from this thread
-	 * after each answer, with the counts and tokens of all lines there; once it
-	 * returns false no more records are begun, and those under way, which are paid
+	 * at the start, after answers (of some at once) and every second or so without
+	 * any, with the counts and tokens of all lines there; once it returns false no more records are begun, and those under way, which are paid
 	 * for, are waited for.  NULL: the source cannot.
 	 * 0: every record has its line; -ECANCELED: told said so, or cancel();
 	 * -EAGAIN: later; -EINVAL: refused, with the provider's words and the cure. */

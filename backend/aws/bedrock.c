@@ -19,6 +19,7 @@
  *	bedrockpoll.c		one listing for all (jobrows.c)
  *	bedrockfetch.c		results; bedrockinput.c: records of others' jobs
  *	bedrockpurge.c		deletes
+ *	ondemand.c		records one by one (ondemandfile.c); padding
  *	bedrockinfo.c		links, models
  *
  * Nothing is kept on this machine: what has to survive is the engine's.
@@ -198,6 +199,12 @@ static int op_fetch(struct backend *b, const char *remote, const char *dir,
 	return advised(b, bedrock_fetch(b, remote, dir, ret, e), e);
 }
 
+static int op_run_now(struct backend *b, const struct backend_part *p, const char *path,
+		      backend_told *told, void *ctx, struct err *e)
+{
+	return advised(b, bedrock_run_now(b, p, path, told, ctx, e), e);
+}
+
 static int op_fetch_input(struct backend *b, const char *remote, const char *path, struct err *e)
 {
 	return advised(b, bedrock_fetch_input(b, remote, path, e), e);
@@ -228,6 +235,8 @@ static const struct backend_ops bedrock_ops = {
 	.poll = op_poll,
 	.stop = op_stop,
 	.fetch = op_fetch,
+	.run_now = op_run_now,
+	.pad_record = bedrock_pad_record,
 	.fetch_input = op_fetch_input,
 	.forget = bedrock_forget,
 	.purge = op_purge,

@@ -169,6 +169,10 @@ int bedrock_purge(struct backend *b, const struct backend_part *p, const char *r
 		  struct err *e);
 int bedrock_check_input(struct backend *b, const struct backend_part *p,
 			struct backend_input_check *ret, struct err *e);
+int bedrock_run_now(struct backend *b, const struct backend_part *p, const char *path,
+		    backend_told *told, void *ctx, struct err *e);
+int bedrock_pad_record(struct backend *b, const struct backend_part *p, const char *line,
+		       size_t size, const char *id, struct buf *out, struct err *e);
 void bedrock_describe(struct backend *b, const char *remote, const char *model, struct buf *out);
 void bedrock_models(struct backend *b, struct buf *out);
 

@@ -73,4 +73,9 @@ struct models_lint {
 void models_lint_body(struct models_lint *l, const char *where, const char *body, size_t size,
 		      struct buf *faults, struct buf *warnings);
 
+/* Appends a modelInput that is like body, but wants an answer of one token; what
+ * embeds stays as it is.  converse: as in models_lint. */
+void models_add_smallest(const char *model, bool converse, const char *body, size_t size,
+			 struct buf *out);
+
 #endif

@@ -2,10 +2,11 @@
  * The records of a job that was made elsewhere: its input files as they lie in
  * S3, one behind the other.
  *
- * Without recordIds in them (the service then invents some) they could not be
- * joined to the results, and a bucket of others may be closed to us: then the
- * output is taken, each line of which repeats its id and its modelInput.
- * Records that were never run are missing there.
+ * Without recordIds in them (the service then invents some) the engine joins
+ * them to the results by their modelInput.  But a bucket of others may be
+ * closed to us, or its objects gone: then the output is taken, each line of
+ * which repeats its id and its modelInput.  Records that were never run are
+ * missing there.
  */
 
 #include <errno.h>
@@ -32,8 +33,8 @@ static void on_record(void *ctx, const struct jsonscan_record *r)
 {
 	struct fitness *f = ctx;
 
+	(void)r;
 	f->records++;
-	f->unfit = f->unfit || !r->id;
 }
 
 static void on_fault(void *ctx, const struct jsonscan_fault *fault)
@@ -250,7 +251,7 @@ int bedrock_fetch_input(struct backend *backend, const char *remote, const char 
 		return making_end(&m, path, e);
 	if (r == 0)
 		r = err_set(&why, -ENOENT,
-			    "the input of %s has lines without a recordId, or that are no records",
+			    "the input of %s has lines that are no records, or none at all",
 			    remote);
 	if (r != -ENOENT && r != -EACCES && r != -EINVAL)
 		return err_set(e, r, "%s", why.text);

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bedrockkit import BUCKET, check_complete
-from inputs import records
+from inputs import record, records
 from mountkit import sh, until
 
 
@@ -97,6 +97,56 @@ def test_a_job_made_by_the_sdk_is_read_through_the_mount(new_bedrock, cloud, sdk
     assert told["parts"][0]["provider_id"] == made.arn and told["made_elsewhere"] is True
     mount.restart()
     check_complete(job, data)
+
+
+def made_of_folder(cloud, sdk, name, files, **more):
+    """A job whose input is a folder: {name below it: lines}."""
+    for leaf, lines in files.items():
+        cloud.s3.client().put_object(Bucket=BUCKET, Key=f"{cloud.prefix}/in/{leaf}",
+                                     Body=b"".join(lines))
+    given = cloud.job_input(name, f"s3://{BUCKET}/{cloud.prefix}/in/", **more)
+    given["outputDataConfig"] = {"s3OutputDataConfig": {
+        "s3Uri": f"s3://{BUCKET}/{cloud.prefix}/out/"}}
+    return cloud.double.plane.jobs[sdk("CreateModelInvocationJob", **given)["jobArn"]]
+
+
+def fetch(job):
+    job.ctl("fetch")
+    return sh(f"cat {job}/wait", check=0).stdout.strip()
+
+
+@pytest.mark.parametrize("names", ["base", "relative"])
+def test_one_of_a_folder_of_files_has_a_result_for_each(new_bedrock, cloud, sdk, names):
+    files = {"a.jsonl": records(10, "a-"), "deep/b.jsonl": records(7, "b-"),
+             "deep/er/c.jsonl": records(5, "c-")}
+    with cloud.double.setting(nested_names=names, final_newline=False):
+        ended(made_of_folder(cloud, sdk, "folder", files))
+    job = see(new_bedrock().start(), "folder")
+    assert fetch(job) == "Completed"
+    check_complete(job, [item for lines in files.values() for item in lines])
+
+
+@pytest.mark.parametrize("end", ["Completed", "PartiallyCompleted"])
+def test_records_without_ids_are_found_by_what_they_ask(new_bedrock, cloud, sdk, end):
+    """The service invents ids, and writes results in an order of its own."""
+    data = [record(None, f"text {i}") for i in range(8)] + [record(None, "text 0")]
+    with cloud.double.setting(end=end):
+        ended(made_of_folder(cloud, sdk, "no-ids", {"in.jsonl": data}))
+    job = see(new_bedrock().start(), "no-ids")
+    assert fetch(job) == end
+    assert (job / "input.jsonl").read_bytes() == b"".join(data)
+    asked = [json.loads(item)["modelInput"]["messages"][0]["content"] for item in data]
+    told = [json.loads(item)["modelInput"]["messages"][0]["content"] for item in job.lines()]
+    if end == "Completed":
+        assert told == asked and job.lines("errors.jsonl") == []
+        assert sorted(os.listdir(job / "text")) == [f"r{i:07d}.txt" for i in range(1, 10)]
+        for i, question in enumerate(asked, 1):
+            assert job.read(f"text/r{i:07d}.txt").startswith(f"Answer to: {question}")
+        return
+    assert told == [question for question in asked if question in told][:4]
+    lost = job.lines("retry.jsonl")
+    assert len(lost) == 5 and len(job.lines()) == 4
+    assert {json.loads(item)["recordId"] for item in lost} <= {f"r{i:07d}" for i in range(1, 10)}
 
 
 def test_reading_wait_fetches(new_bedrock, cloud, sdk):

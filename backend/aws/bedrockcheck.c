@@ -15,11 +15,43 @@
 #define BYTES_A_TOKEN 4
 #define RECORD_MARGIN 16 /* tokens a record has beside its text */
 
+/* Of recordIds that others have used. */
+#define ID_USUAL_MAX 64
+#define USUAL	     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-#.:"
+
+/* The service documents ids of letters and digits and no length; these are
+ * known to come back as they went. */
+static bool is_usual_id(struct jsonspan id)
+{
+	if (jsonspan_type(id) != JSONSPAN_STRING)
+		return true; /* none, or said by who checks the lines */
+	for (size_t i = 1; i + 1 < id.size; i++)
+		if (!memchr(USUAL, id.at[i], sizeof(USUAL) - 1))
+			return false;
+	return id.size - 2 <= ID_USUAL_MAX;
+}
+
+/* Of the first one only. */
+static void lint_id(struct jsonspan line, uint64_t number, bool *told, struct buf *warnings)
+{
+	if (*told || is_usual_id(jsonspan_get(line, "recordId")))
+		return;
+	*told = true;
+	buf_addf(
+		warnings,
+		"input.jsonl:%llu: recordId: it is sent as it is, but only ids of up to %d of A-Z a-z "
+		"0-9 _ - # . : are known to come back unchanged; try it with few records, or leave "
+		"ids out\n",
+		(unsigned long long)number, ID_USUAL_MAX);
+}
+
 static void lint_line(struct models_lint *lint, uint64_t number, const char *line, size_t size,
-		      struct backend_input_check *ret)
+		      struct backend_input_check *ret, bool *id_told)
 {
 	struct jsonspan body = jsonspan_get(jsonspan_of(line, size), "modelInput");
 	char where[64];
+
+	lint_id(jsonspan_of(line, size), number, id_told, ret->warnings);
 
 	if (jsonspan_type(body) != JSONSPAN_OBJECT)
 		return; /* said by who checks the lines */
@@ -30,17 +62,18 @@ static void lint_line(struct models_lint *lint, uint64_t number, const char *lin
 static int lint_lines(struct lines *l, struct models_lint *lint, struct backend_input_check *ret)
 {
 	uint64_t number = 1;
+	bool id_told = false;
 	const char *line;
 	size_t size;
 	int r;
 
 	for (; (r = lines_next(l, &line, &size)) == 0; number++)
-		lint_line(lint, number, line, size, ret);
+		lint_line(lint, number, line, size, ret, &id_told);
 	if (r != -ENODATA)
 		return r;
 	lines_rest(l, &line, &size);
 	if (size > 0)
-		lint_line(lint, number, line, size, ret);
+		lint_line(lint, number, line, size, ret, &id_told);
 	return 0;
 }
 

@@ -80,6 +80,41 @@ static void test_faults(void **state)
 	end(&f);
 }
 
+/* The service does not document what ids it takes. */
+static void test_unusual_ids(void **state)
+{
+#define X16 "xxxxxxxxxxxxxxxx"
+	static const struct {
+		const char *why, *id;
+		bool warns;
+	} rows[] = {
+		{"a UUID", "\"787d0196-c524-4236-9fc4-d13ae78296ce\"", false},
+		{"64 characters", "\"" X16 X16 X16 X16 "\"", false},
+		{"65", "\"" X16 X16 X16 X16 "x\"", true},
+		{"a space", "\"a b\"", true},
+		{"a path", "\"a/b\"", true},
+		{"an escape", "\"a\\u0062\"", true},
+		{"not ASCII", "\"\xc3\xa4\"", true},
+		{"no string, which is said elsewhere", "7", false},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char line[512], text[1100];
+		struct fixture f;
+		struct err e = ERR_INIT;
+
+		snprintf(line, sizeof(line), "{\"recordId\":%s,\"modelInput\":{\"x\":1}}\n",
+			 rows[i].id);
+		snprintf(text, sizeof(text), "%s%s", line, line);
+		begin(&f, state, "unknown.model-v1:0", text);
+		assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), 0);
+		if (!strstr(f.warnings.data, "input.jsonl:1: recordId: ") == rows[i].warns)
+			fail_msg("%s: %s", rows[i].why, f.warnings.data);
+		assert_null(strstr(f.warnings.data, "input.jsonl:2: recordId"));
+		end(&f);
+	}
+}
+
 static void test_half_a_vpc(void **state)
 {
 	CLEANUP(kv_release) struct kv config = KV_INIT;
@@ -170,8 +205,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_good),	    T(test_faults), T(test_half_a_vpc),	  T(test_media),
-		T(test_unreadable), T(test_models), T(test_open_refuses),
+		T(test_good),  T(test_unusual_ids), T(test_faults), T(test_half_a_vpc),
+		T(test_media), T(test_unreadable),  T(test_models), T(test_open_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

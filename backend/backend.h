@@ -57,6 +57,7 @@ struct backend_files {
 	size_t count;
 	bool has_tokens; /* the provider told the sum, which answers may lack */
 	struct tokens tokens;
+	char *told; /* owned; one line of what the provider says of them, or NULL */
 };
 
 /* A job the source has, whoever made it.  Strings are borrowed, NULL if absent. */

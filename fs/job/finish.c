@@ -84,6 +84,8 @@ static int fetch_part(struct job *j, struct store_part *p, struct paths *to, str
 			return err_set(e, -E2BIG, "more than %d result files", PATHS_MAX);
 		to->paths[to->count++] = STEAL(&files.paths[i]);
 	}
+	if (files.told)
+		job_log(j, "counts of attempt %u as told: %s", p->attempt, files.told);
 	/* Answers may lack a count that the provider has. */
 	if (files.has_tokens)
 		p->tokens = files.tokens;

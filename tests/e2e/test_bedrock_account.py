@@ -116,6 +116,31 @@ def test_files_are_named_from_where_the_daemon_was_started(new_bedrock, cloud):
         sh(f"fusermount3 -u {mount.dir}", check=0)
 
 
+def test_endpoints_and_keys_of_a_profile(new_bedrock, cloud):
+    """Nothing is in the environment but which profile it is."""
+    mount = new_bedrock({"region": None})
+    mount.variables = {k: v for k, v in mount.variables.items() if not k.startswith("AWS_")}
+    mount.variables["AWS_PROFILE"] = "dev"
+    config_file(mount, f"""
+[profile dev]
+region = us-east-1
+services = local
+aws_access_key_id = {cloud.s3.access_key}
+aws_secret_access_key = {cloud.s3.secret_key}
+
+[services local]
+bedrock =
+  endpoint_url = {cloud.double.url}
+sts =
+  endpoint_url = {cloud.double.url}
+s3 =
+  endpoint_url = {cloud.front.url}
+""")
+    mount.start()
+    check_complete(mount.run_job("one", DATA), DATA)
+    cloud.only_job()
+
+
 @pytest.mark.parametrize("owner, word", [("111122223333", "Completed"),
                                          ("999999999999", "Invalid")])
 def test_the_owner_of_the_bucket_is_made_sure_of(new_bedrock, cloud, owner, word):

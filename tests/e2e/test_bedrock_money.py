@@ -45,6 +45,7 @@ def test_an_estimate_before_and_the_counted_figure_after(new_bedrock, cloud):
     assert after["estimated"] is False and "as counted" in job.read("cost")
     assert after["tokens"] == {"input": counted["inputTokenCount"],
                                "output": counted["outputTokenCount"]}
+    assert json.dumps(counted) in job.read("log"), "the manifest is kept as it came"
     usd = (counted["inputTokenCount"] * IN + counted["outputTokenCount"] * OUT) / 1e6
     assert after["batch_usd"] == pytest.approx(usd, abs=1e-6)
     assert after["on_demand_usd"] == pytest.approx(2 * usd, abs=2e-6)

@@ -73,7 +73,7 @@ static void test_every_end(void **state)
 		bedrockkit_put(&k, OUT "deep/y.jsonl.out", LINE("b"));
 		bedrockkit_put(&k, OUT "amazon-bedrock-permission-check", "");
 		bedrockkit_put(&k, OUT "manifest.json.out",
-			       "{\"inputTokenCount\":10,\"outputTokenCount\":3,"
+			       "{\"inputTokenCount\":10,\"outputTokenCount\":3,\n"
 			       "\"cacheReadInputTokenCount\":2,\"new\":{}}");
 		bedrockkit_put(&k, "other/out/another/z.jsonl.out", LINE("c"));
 		if (fetch(&k, state, &files, &e) != 0)
@@ -84,6 +84,8 @@ static void test_every_end(void **state)
 		assert_true(files.has_tokens);
 		assert_int_equal(files.tokens.input, 12);
 		assert_int_equal(files.tokens.output, 3);
+		assert_string_equal(files.told, "{\"inputTokenCount\":10,\"outputTokenCount\":3, "
+						"\"cacheReadInputTokenCount\":2,\"new\":{}}");
 		snprintf(manifest, sizeof(manifest), "%s/manifest.json", dir.text);
 		assert_int_equal(access(manifest, F_OK), 0);
 		assert_int_equal(strncmp(files.paths[0], dir.text, strlen(dir.text)), 0);

@@ -239,10 +239,6 @@ class Runner:
             raise Invalid("Batch job input exceeds the maximum job size")
         for name in names:
             self.files.append((name, self.read(bucket, name)))
-            if len(self.files[-1][1]) > knobs.max_records_file:
-                raise Invalid(f"Input file {name} contains more records "
-                              f"({len(self.files[-1][1])}) than the allowed maximum of: "
-                              f"{knobs.max_records_file}")
         total = sum(len(records) for _, records in self.files)
         if total < knobs.min_records:
             raise Invalid(f"Batch job {job.arn} contains less records ({total}) than the "

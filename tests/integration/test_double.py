@@ -334,6 +334,44 @@ def test_validation_fails_with_words(double, text, more, message):
     assert job.status == "Failed" and message in job.message
 
 
+@pytest.mark.parametrize("knobs, message", [
+    ({"max_records_file": 4}, "exceeds the maximum number of records"),
+    ({"max_records_job": 4}, "contains more records (5) than the allowed maximum of: 4"),
+    ({"max_file_bytes": 100}, "exceeds the maximum file size"),
+    ({"max_job_bytes": 100}, "exceeds the maximum job size"),
+])
+def test_what_is_over_a_limit_fails_when_it_is_looked_at(double, knobs, message):
+    with double.setting(**knobs):
+        arn = create(double, f"over-{time.monotonic_ns()}", claude_records(5))[2]["jobArn"]
+    job = until_ended(double, arn)
+    assert job.status == "Failed" and message in job.message
+
+
+def test_limits_are_told_as_quotas(double):
+    def ask(token=None):
+        body = {"ServiceCode": "bedrock", **({"NextToken": token} if token else {})}
+        return signed(double, "POST", "/", json.dumps(body), service="servicequotas", headers={
+            "X-Amz-Target": "ServiceQuotasV20190624.ListServiceQuotas",
+            "Content-Type": "application/x-amz-json-1.1"})
+
+    rows, token = {}, None
+    with double.setting(min_records=7, max_file_bytes=200_000_000, quota_page=60,
+                        quota_spellings=("unit last", "dot"),
+                        max_jobs_of={"anthropic.claude-3-haiku-20240307-v1:0": 2}):
+        while token is not None or not rows:
+            status, _, page = ask(token)
+            assert status == 200 and len(page["Quotas"]) <= 60
+            rows.update((r["QuotaName"], r["Value"]) for r in page["Quotas"])
+            token = page.get("NextToken")
+    assert rows["Minimum number of records per batch inference job for Claude 3 Haiku"] == 7
+    assert rows["Minimum number of records per batch inference job for Claude Haiku 4.5."] == 7
+    assert rows["Batch inference input file size for Claude 3 Haiku (in GB)"] == 0.2
+    assert rows["Sum of in-progress and submitted batch inference jobs using a base model for "
+                "Claude 3 Haiku"] == 2
+    with double.setting(quotas_denied=True):
+        assert ask()[0] == 400
+
+
 def test_a_token_makes_one_job_and_a_live_name_is_taken(double):
     with double.setting(durations={"Submitted": 5}):
         first = create(double, "once", clientRequestToken="tok-1")

@@ -147,6 +147,36 @@ static void test_when_it_is_asked(void **state)
 	bedrockkit_close(&k);
 }
 
+static void *ask_too(void *ctx)
+{
+	struct bedrockkit *k = ctx;
+
+	k->b->ops->learn_limits(k->b);
+	return limits(k, NOVA).records_min == 7 ? NULL : ctx;
+}
+
+static void test_who_comes_meanwhile_waits_for_the_answer(void **state)
+{
+	struct bedrockkit k;
+	pthread_t threads[8];
+	void *wrong;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	bedrockkit_rule(&k, "GET", "/foundation-models", 0,
+			(struct awsserver_reply){.body = MODELS});
+	bedrockkit_rule(&k, "POST", "/", 0, PAGE(ALL_OF("Nova Pro")));
+	bedrock_of(k.b)->models_next = bedrock_of(k.b)->quotas_next = 0;
+	for (size_t i = 0; i < COUNT_OF(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_too, &k), 0);
+	for (size_t i = 0; i < COUNT_OF(threads); i++) {
+		assert_int_equal(pthread_join(threads[i], &wrong), 0);
+		assert_null(wrong);
+	}
+	assert_int_equal(bedrockkit_count(&k, "POST", "/"), 1);
+	bedrockkit_close(&k);
+}
+
 static void test_may_not_be_asked(void **state)
 {
 	const struct awsserver_reply denied = {
@@ -266,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_a_custom_model_and_a_quota_of_nothing),
 		cmocka_unit_test(test_when_it_is_asked),
+		cmocka_unit_test(test_who_comes_meanwhile_waits_for_the_answer),
 		cmocka_unit_test(test_may_not_be_asked),
 		cmocka_unit_test(test_a_failure_is_tried_again_and_forgets_nothing),
 		cmocka_unit_test(test_a_full_quota_is_told),

@@ -428,7 +428,7 @@ static void test_each_record_has_one_outcome(void **state)
 
 /* --- much --- */
 
-#define MANY 200000
+#define MANY 100000
 
 static long anonymous_kib(void)
 {

@@ -15,6 +15,8 @@
  *	STATE/jobs/N/files/   what users put into job N (with media/ below it)
  *	STATE/jobs/N/log      JOB/log
  *	STATE/jobs/N/parts/   staged inputs of parts: a1p1.jsonl
+ *	STATE/jobs/N/sample/  a sample that runs (fs/job/sample.c)
+ *	STATE/jobs/N/sample.jsonl  JOB/sample.jsonl
  *	STATE/local/          backend/local
  *	CACHE/ID/jobs/N/gG/   generation G of the results (cache/results.h); ID is
  *	                      the store's, so that a shared cache is never confused

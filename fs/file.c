@@ -67,7 +67,8 @@ static int open_kind(const struct tree *t, struct file *f, int flags)
 		return open_immutable(f);
 	case CLASS_GROWING:
 		if (f->job)
-			return job_log_open(f->job, &f->fd);
+			return f->node.kind == KIND_LOG ? job_log_open(f->job, &f->fd)
+							: job_sample_open(f->job, &f->fd);
 		f->fd = jobs_events_fd(t->jobs);
 		return 0;
 	case CLASS_BLOCKING:

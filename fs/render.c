@@ -72,8 +72,13 @@ static void render_progress(const struct view *v, struct buf *out)
 		buf_add_str(out, "Invalid: see error; mend it in place and it goes on");
 		break;
 	case JOB_HELD:
-		buf_addf(out, "Held: %llu records; `echo submit > ctl` submits them",
-			 (unsigned long long)v->record_count);
+		if (v->sampling.total > 0)
+			buf_addf(out, "Held: a sample runs, %llu of %llu records answered",
+				 (unsigned long long)(v->sampling.good + v->sampling.failed),
+				 (unsigned long long)v->sampling.total);
+		else
+			buf_addf(out, "Held: %llu records; `echo submit > ctl` submits them",
+				 (unsigned long long)v->record_count);
 		break;
 	case JOB_SETTLING:
 		buf_addf(out, "Settling: %llu records will be submitted at %s",

@@ -48,6 +48,7 @@ static const struct kind_info kinds[KIND_COUNT] = {
 	[KIND_RESULTS_CSV] = {"results.csv", KIND_JOB, CLASS_IMMUTABLE, 0, true},
 	[KIND_ERRORS_JSONL] = {"errors.jsonl", KIND_JOB, CLASS_IMMUTABLE, 0, true},
 	[KIND_RETRY_JSONL] = {"retry.jsonl", KIND_JOB, CLASS_IMMUTABLE, 0, true},
+	[KIND_SAMPLE_JSONL] = {"sample.jsonl", KIND_JOB, CLASS_GROWING, 0, false},
 	[KIND_OUTPUT] = {"output", KIND_JOB, CLASS_DIRECTORY, 0, true},
 	[KIND_TEXT] = {"text", KIND_JOB, CLASS_DIRECTORY, 0, true},
 	[KIND_WAIT] = {"wait", KIND_JOB, CLASS_BLOCKING, 0, false},
@@ -62,6 +63,13 @@ const struct kind_info *kind_info(enum kind k)
 {
 	assert(k < KIND_COUNT);
 	return &kinds[k];
+}
+
+bool kind_is_there(enum kind k, const struct view *v)
+{
+	if (k == KIND_SAMPLE_JSONL)
+		return v->sample_ns != 0;
+	return !kind_info(k)->results || v->results;
 }
 
 /* --- inode numbers --- */
@@ -158,10 +166,10 @@ static int stat_events(const struct tree *t, struct stat *ret)
 	return 0;
 }
 
-static int stat_log(const struct tree *t, const struct job *j, struct stat *ret)
+static int stat_growing(const struct tree *t, const struct job *j, enum kind k, struct stat *ret)
 {
 	struct stat st;
-	int r = job_log_stat(j, &st);
+	int r = k == KIND_LOG ? job_log_stat(j, &st) : job_sample_stat(j, &st);
 
 	if (r == 0)
 		set_growing(t, &st, ret);
@@ -260,7 +268,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	uint64_t size = 0;
 	int r;
 
-	if (kinds[n->kind].results && !v->results)
+	if (!kind_is_there(n->kind, v))
 		return -ENOENT;
 	switch (kinds[n->kind].class) {
 	case CLASS_DIRECTORY:
@@ -279,7 +287,7 @@ static int stat_job_file(const struct tree *t, const struct node *n, struct job 
 	case CLASS_CHANGING:
 		return stat_changing(t, n, v, ret);
 	case CLASS_GROWING:
-		return stat_log(t, j, ret);
+		return stat_growing(t, j, n->kind, ret);
 	case CLASS_IMMUTABLE:
 		r = tree_is_generation(n, v) ? immutable_size(n, j, v, &size) : -ESTALE;
 		if (r == 0)
@@ -413,12 +421,10 @@ static int lookup_in_job(struct job *j, const char *name, struct node *n)
 	}
 	if (job_is_name_hidden(j, n->kind))
 		return -ENOENT;
-	if (kinds[n->kind].results) {
-		v = job_view(j);
+	v = job_view(j);
+	if (kinds[n->kind].results)
 		n->generation = v->generation % (1u << GENERATION_BITS);
-		return v->results ? 0 : -ENOENT;
-	}
-	return 0;
+	return kind_is_there(n->kind, v) ? 0 : -ENOENT;
 }
 
 /* "ID.json" in output/, "ID.txt" in text/, of results that are pinned. */
@@ -561,7 +567,7 @@ bool tree_job_is_cleared(struct job *j)
 	if (!job_state_is_end(v->state))
 		return true;
 	for (int k = KIND_STATUS; k < KIND_WAIT; k++)
-		if ((!kinds[k].results || v->results) && !job_is_name_hidden(j, (unsigned)k))
+		if (kind_is_there((enum kind)k, v) && !job_is_name_hidden(j, (unsigned)k))
 			return false;
 	return true;
 }

@@ -52,6 +52,7 @@ enum kind {
 	KIND_RESULTS_CSV,
 	KIND_ERRORS_JSONL,
 	KIND_RETRY_JSONL,
+	KIND_SAMPLE_JSONL,
 	KIND_OUTPUT,
 	KIND_TEXT,
 	KIND_WAIT,
@@ -82,6 +83,9 @@ struct kind_info {
 };
 
 const struct kind_info *kind_info(enum kind k);
+
+/* Is there such a file of a job that has this view? */
+bool kind_is_there(enum kind k, const struct view *v);
 
 struct node {
 	enum kind kind;

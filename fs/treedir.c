@@ -126,7 +126,9 @@ static bool next_fixed(struct tree_dir *d, uint64_t cookie, enum kind parent, st
 	for (uint64_t k = cookie - 2; k < KIND_WAIT; k++) {
 		const struct kind_info *info = kind_info((enum kind)k);
 
-		if (!info->name || info->parent != parent || (info->results && !d->view->results))
+		if (!info->name || info->parent != parent)
+			continue;
+		if (d->view && !kind_is_there((enum kind)k, d->view))
 			continue;
 		if (d->job && job_is_name_hidden(d->job, (unsigned)k))
 			continue;

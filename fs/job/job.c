@@ -44,6 +44,7 @@ static void job_free(struct job *j)
 	pthread_mutex_destroy(&j->wish_mutex);
 	free(j->name);
 	free(j->dir);
+	free(j->sample_error);
 	free(j);
 }
 
@@ -149,6 +150,7 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 					  .sample = row->sample_wanted};
 	j->phase = (enum phase)row->phase;
 	j->refused_before = true;
+	sample_load(j);
 	r = store_parts(j->jobs->o.store, row->number, &j->parts, &j->part_count, e);
 	/* Parts of a draft were refused: their tokens are not used again. */
 	if (r == 0 && row->phase == PHASE_DRAFT) {

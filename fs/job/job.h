@@ -65,6 +65,11 @@ struct draft *job_draft(struct job *j);
 MUST_CHECK int job_log_open(const struct job *j, int *ret);
 MUST_CHECK int job_log_stat(const struct job *j, struct stat *ret);
 
+/* JOB/sample.jsonl likewise; its descriptor goes on with the bytes it was opened
+ * with.  -ENOENT: there is none. */
+MUST_CHECK int job_sample_open(const struct job *j, int *ret);
+MUST_CHECK int job_sample_stat(const struct job *j, struct stat *ret);
+
 /* Appends "2026-11-21T01:37:04Z what\n" to JOB/log and to the mount's events. */
 PRINTF_LIKE(2, 3) void job_log(struct job *j, const char *fmt, ...);
 

@@ -3,8 +3,8 @@
 
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
- * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), submit.c (draft to
- * running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
+ * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), sample.c (some of
+ * it before), submit.c (draft to running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
  * (their results), purge.c.
  */
@@ -116,7 +116,12 @@ struct job {
 	uint64_t refused_edits;	   /* the draft as it was refused */
 	uint64_t prechecked_edits; /* the draft as the backend looked at it */
 	bool prechecked;
-	bool refused_before; /* this start: then refused_edits is not known */
+	bool sampling;		     /* a sample is under way, and on LANE_BULK */
+	bool sample_resumes;	     /* it may have been before this start */
+	struct counts sample_counts; /* of that */
+	int64_t sample_ns;	     /* wall: sample.jsonl was made; 0: there is none */
+	char *sample_error;	     /* owned: why the last one was refused, or NULL */
+	bool refused_before;	     /* this start: then refused_edits is not known */
 	bool stop_sent;
 	bool fetch_failed; /* this start: not tried again by itself */
 	bool restored;	   /* the results that could be read before this start were looked for */
@@ -167,6 +172,8 @@ void finish_reopen(struct job *j);
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
 /* parts.c */
+/* Random, never made twice; the caller's to free. */
+MUST_CHECK int parts_make_token(char **ret, struct err *e);
 /* A new part of that attempt at the end of the list; not stored yet. */
 MUST_CHECK int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e);
 void parts_drop_last(struct job *j);
@@ -197,6 +204,14 @@ struct partdesc {
 MUST_CHECK int parts_describe(struct job *j, const struct store_part *p, struct partdesc *ret,
 			      struct err *e);
 void partdesc_release(struct partdesc *d);
+
+/* sample.c: a draft's `sample N`, while that wish is in the store. */
+void sample_load(struct job *j); /* at a start: what earlier ones left */
+/* Of a draft that was found ready; then sample_is_begun(). */
+MUST_CHECK int sample_begin(struct job *j, const struct draft_summary *sum, struct err *e);
+bool sample_is_begun(struct job *j); /* then, until it is over, the draft is not judged */
+MUST_CHECK int sample_run(struct job *j, struct err *e);  /* on LANE_BULK */
+MUST_CHECK int sample_drop(struct job *j, struct err *e); /* the draft is not ready */
 
 /* launch.c */
 /* Monotonic: when the next create call may leave; INT64_MAX: when one is back. */

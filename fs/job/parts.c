@@ -12,7 +12,7 @@
 #include "fs/job/jobs_private.h"
 
 /* "bf-" and 32 hex digits: within every provider's alphabet for tokens. */
-static int make_token(char **ret, struct err *e)
+int parts_make_token(char **ret, struct err *e)
 {
 	CLEANUP(buf_release) struct buf text = BUF_INIT(BACKEND_TOKEN_MAX);
 	unsigned char bytes[16];
@@ -47,7 +47,7 @@ int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err
 	p->name = strdup(j->view->name);
 	if (!p->name)
 		return err_set(e, -ENOMEM, "no memory for a part");
-	r = make_token(&p->token, e);
+	r = parts_make_token(&p->token, e);
 	if (r < 0) {
 		store_part_release(p);
 		return r;

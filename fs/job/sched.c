@@ -76,6 +76,7 @@ static enum lane lane_of(struct job *j)
 	case PHASE_ELSEWHERE:
 		return job_wishes(j).purge ? LANE_BULK : LANE_DESK;
 	case PHASE_DRAFT:
+		return j->sampling ? LANE_BULK : LANE_DESK;
 	case PHASE_NONE:
 	case PHASE_COUNT:
 		break;

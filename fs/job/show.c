@@ -109,6 +109,26 @@ static void show_counts(const struct job *j, struct view *v)
 	}
 }
 
+static void show_extras(struct job *j, enum job_state state, struct view *v)
+{
+	v->saved = j->row.saved;
+	v->padding = j->row.padding;
+	v->sample = j->row.sample;
+	v->sample_ns = j->sample_ns;
+	if (state != JOB_HELD)
+		str_freep(&j->sample_error);
+	if (j->sampling)
+		v->sampling = j->sample_counts;
+}
+
+/* Why a sample was refused stands there for as long as nothing else is to be said. */
+static const char *error_of(const struct job *j, const char *error)
+{
+	if (error && error[0])
+		return error;
+	return j->sample_error ? j->sample_error : "";
+}
+
 static struct view *make_view(struct job *j, enum job_state state, const char *error)
 {
 	struct view *v = view_new();
@@ -129,6 +149,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->due_ns = j->settle_due_ns;
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
 	show_counts(j, v);
+	show_extras(j, state, v);
 	show_money(j, v);
 	v->commands = job_legal_commands(j, state, &v->counts);
 	r = show_parts(j, v);
@@ -138,7 +159,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->held = j->wishes.held;
 	pthread_mutex_unlock(&j->mutex);
 	if (r == 0)
-		r = copy_text(&v->error, error ? error : "");
+		r = copy_text(&v->error, error_of(j, error));
 	if (r == 0)
 		r = copy_text(&v->model, j->row.model ? j->row.model : "");
 	if (r < 0) {
@@ -179,6 +200,8 @@ void job_publish(struct job *j, enum job_state state, const char *error)
 	news = strcmp(view_status(prev), view_status(v)) != 0;
 	if (news)
 		what |= JOBS_STATE;
+	if (prev->sample_ns != v->sample_ns && prev->change > 0)
+		j->row.names_ns = v->shown_ns;
 	if (prev->results != v->results) {
 		what |= JOBS_RESULTS;
 		if (prev->change > 0)

@@ -222,6 +222,8 @@ int submit_draft(struct job *j, struct err *e)
 	bool refused;
 	int r;
 
+	if (sample_is_begun(j))
+		return sample_run(j, e);
 	r = draft_check(j->draft, &sum, &error, e);
 	if (r < 0 || atomic_load(&j->jobs->stopping))
 		return r; /* at the end of the mount a check may be cut short */
@@ -247,10 +249,14 @@ int submit_draft(struct job *j, struct err *e)
 		}
 	}
 	if (sum.verdict == DRAFT_READY) {
+		if (job_wishes(j).sample)
+			return sample_begin(j, &sum, e);
 		r = read_settings(j, &set, e);
 		return r < 0 ? r : decide(j, &sum, &set, e);
 	}
 	r = drop_submit(j, e);
+	if (r == 0)
+		r = sample_drop(j, e);
 	if (r < 0)
 		return r;
 	job_publish(j, sum.verdict == DRAFT_FAULTY ? JOB_INVALID : JOB_DRAFT, error.data);

@@ -95,6 +95,20 @@ static bool same_parts(const struct view *a, const struct view *b)
 	return true;
 }
 
+static bool same_tally(const struct tally *a, const struct tally *b)
+{
+	return a->records == b->records && a->tokens.input == b->tokens.input &&
+	       a->tokens.output == b->tokens.output;
+}
+
+static bool same_extras(const struct view *a, const struct view *b)
+{
+	return same_tally(&a->saved, &b->saved) && same_tally(&a->padding, &b->padding) &&
+	       same_tally(&a->sample, &b->sample) && a->sample_ns == b->sample_ns &&
+	       a->sampling.total == b->sampling.total && a->sampling.good == b->sampling.good &&
+	       a->sampling.failed == b->sampling.failed;
+}
+
 static bool same_rest(const struct view *a, const struct view *b)
 {
 	return same_text(a->name, b->name) && same_text(a->model, b->model) && a->held == b->held &&
@@ -102,7 +116,7 @@ static bool same_rest(const struct view *a, const struct view *b)
 	       a->record_count == b->record_count && a->input_size_bytes == b->input_size_bytes &&
 	       a->submitted_ns == b->submitted_ns && a->ended_ns == b->ended_ns &&
 	       a->estimate.input == b->estimate.input && a->estimate.output == b->estimate.output &&
-	       a->priced == b->priced;
+	       a->priced == b->priced && same_extras(a, b);
 }
 
 void view_stamp(struct view *next, const struct view *prev, int64_t now_ns)

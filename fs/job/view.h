@@ -56,6 +56,9 @@ struct view {
 	struct tokens estimate; /* before it ran: at most these */
 	bool money, priced;	/* the source costs money; price is known */
 	struct price price;
+	struct tally saved, padding, sample; /* as in the store's row */
+	struct counts sampling;		     /* of the sample that runs; total 0: none */
+	int64_t sample_ns;		     /* wall: JOB/sample.jsonl was made; 0: there is none */
 	int64_t created_ns, submitted_ns, ended_ns; /* wall; 0: not yet */
 	int64_t expires_ns;			    /* of the running part that goes first; 0 */
 	int64_t shown_ns;			    /* when this view was made */

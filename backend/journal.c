@@ -56,6 +56,9 @@ static int read_back(struct journal *j, const char *path,
 		log_warning("journal",
 			    "lines that are no results are passed over path=%s count=%llu", path,
 			    (unsigned long long)strange);
+	/* Who was killed may not have synced it. */
+	j->unsynced = lines_offset(&l) > 0;
+	j->unsynced_since_mono_ns = clock_mono_ns(j->clock);
 	if (lines_has_rest(&l) && ftruncate(j->fd, (off_t)lines_offset(&l)) < 0)
 		return err_errno(e, -errno, "cannot cut the torn last line off %s", path);
 	return 0;

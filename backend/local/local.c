@@ -9,6 +9,7 @@
 #include "backend/journal.h"
 #include "backend/local/engines.h"
 #include "backend/local/run.h"
+#include "backend/local/runnow.h"
 #include "fs/base/jsonscan.h"
 #include "fs/base/log.h"
 
@@ -57,7 +58,8 @@ struct local {
 	struct entry *first, **last; /* in order of arrival */
 	size_t count;
 	unsigned active;
-	bool closing;
+	bool closing, ending;
+	struct runnow *nows; /* under way */
 };
 
 static struct local *of(struct backend *b)
@@ -191,6 +193,22 @@ static void local_free(struct local *l)
 	free(l);
 }
 
+static void cancel_nows_locked(struct local *l)
+{
+	l->ending = true;
+	for (struct runnow *it = l->nows; it; it = it->next)
+		runnow_cancel(it);
+}
+
+static void local_cancel(struct backend *b)
+{
+	struct local *l = of(b);
+
+	pthread_mutex_lock(&l->mutex);
+	cancel_nows_locked(l);
+	pthread_mutex_unlock(&l->mutex);
+}
+
 static void local_close(struct backend *b)
 {
 	struct local *l = of(b);
@@ -199,7 +217,8 @@ static void local_close(struct backend *b)
 	l->closing = true;
 	for (struct entry *it = l->first; it; it = it->next)
 		run_suspend(it->run);
-	while (l->active)
+	cancel_nows_locked(l);
+	while (l->active || l->nows)
 		pthread_cond_wait(&l->idle, &l->mutex);
 	pthread_mutex_unlock(&l->mutex);
 	local_free(l);
@@ -431,6 +450,49 @@ static int local_forget(struct backend *b, const char *remote, struct err *e)
 	return r < 0 ? r : rundir_remove(l->dir, remote, e);
 }
 
+static void drop_now(struct local *l, struct runnow *now)
+{
+	struct runnow **at = &l->nows;
+
+	pthread_mutex_lock(&l->mutex);
+	while (*at != now)
+		at = &(*at)->next;
+	*at = now->next;
+	pthread_cond_broadcast(&l->idle);
+	pthread_mutex_unlock(&l->mutex);
+}
+
+static int local_run_now(struct backend *b, const struct backend_part *p, const char *path,
+			 backend_told *told, void *ctx, struct err *e)
+{
+	struct local *l = of(b);
+	struct runnow_options o = {
+		.clock = l->clock, .part = p, .path = path, .told = told, .ctx = ctx};
+	struct runnow now;
+	bool ending;
+	int r = check_part(l, p, &o.engine, &o.definition, e);
+
+	if (r == 0)
+		r = runnow_init(&now, e);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&l->mutex);
+	ending = l->ending;
+	if (!ending) {
+		now.next = l->nows;
+		l->nows = &now;
+	}
+	pthread_mutex_unlock(&l->mutex);
+	if (ending) {
+		r = err_set(e, -ECANCELED, "the mount is ending");
+	} else {
+		r = runnow_run(&now, &o, e);
+		drop_now(l, &now);
+	}
+	runnow_release(&now);
+	return r;
+}
+
 static void local_models(struct backend *b, struct buf *out)
 {
 	engines_list(of(b)->engines, out);
@@ -441,6 +503,7 @@ static const struct backend_ops ops = {
 	.poll_first_ns = 30 * NS_PER_MS,
 	.poll_max_ns = NS_PER_S,
 	.close = local_close,
+	.cancel = local_cancel,
 	.limits = local_limits,
 	.check_model = local_check_model,
 	.check_config = local_check_config,
@@ -449,6 +512,7 @@ static const struct backend_ops ops = {
 	.poll = local_poll,
 	.stop = local_stop,
 	.fetch = local_fetch,
+	.run_now = local_run_now,
 	.forget = local_forget,
 	.models = local_models,
 };

@@ -29,6 +29,7 @@
  */
 
 #define DISK_RETRY_MS  500
+#define TELL_MS	       200
 #define LINE_KEEP_SIZE (1024u * 1024) /* a larger copy is not kept for later records */
 
 struct record {
@@ -49,6 +50,11 @@ struct runfeed {
 	size_t bytes_under_way, under_way;
 	struct buf scratch; /* for answers on several lines, and for text nobody reads */
 	int failure;	    /* -errno: why the journal cannot be written */
+	bool drained;	    /* the input is at its end */
+	bool stopped;	    /* told() said so */
+	int64_t told_mono_ns;
+	struct counts told_counts; /* of what is on disk */
+	struct tokens told_tokens;
 };
 
 static void record_free(struct record *r)
@@ -97,6 +103,13 @@ static void show(struct runfeed *f, char text[PART_MESSAGE_MAX], const char *wha
 	pthread_mutex_unlock(&f->options.progress->mutex);
 }
 
+static void tell(struct runfeed *f)
+{
+	f->told_mono_ns = clock_mono_ns(f->options.clock);
+	if (!f->options.told(f->options.told_ctx, &f->told_counts, &f->told_tokens))
+		f->stopped = true;
+}
+
 /* r is what a journal call said.  Waits while it is a full disk. */
 static void settle(struct runfeed *f, int r)
 {
@@ -113,7 +126,9 @@ static void settle(struct runfeed *f, int r)
 			log_warning("local", "disk full, waiting token=%s", f->options.spec->token);
 		}
 		shown = true;
-		if (poll(&cancel, 1, DISK_RETRY_MS) > 0)
+		if (f->options.told)
+			tell(f);
+		if (f->stopped || poll(&cancel, 1, DISK_RETRY_MS) > 0)
 			break;
 		r = journal_flush(f->journal);
 	}
@@ -135,6 +150,26 @@ static void count(struct runfeed *f, const struct tokens *t, bool good)
 	p->tokens.input += t->input;
 	p->tokens.output += t->output;
 	pthread_mutex_unlock(&p->mutex);
+}
+
+/* Syncs what there is and tells of it, if that is wanted and due. */
+static void tell_if_due(struct runfeed *f)
+{
+	struct run_progress *p = f->options.progress;
+	int r;
+
+	if (!f->options.told || f->failure ||
+	    clock_mono_ns(f->options.clock) - f->told_mono_ns < TELL_MS * NS_PER_MS)
+		return;
+	r = journal_sync(f->journal);
+	if (r == 0) {
+		pthread_mutex_lock(&p->mutex);
+		f->told_counts = p->counts;
+		f->told_tokens = p->tokens;
+		pthread_mutex_unlock(&p->mutex);
+		tell(f);
+	}
+	settle(f, r);
 }
 
 static struct tokens tokens_of(struct runfeed *f, struct jsonspan output)
@@ -238,6 +273,9 @@ static int feed_tick_(struct feed *feed)
 	int ms = -1, r = journal_tick(f->journal, &ms);
 
 	settle(f, r);
+	tell_if_due(f);
+	if (f->options.told && (ms < 0 || ms > TELL_MS))
+		ms = TELL_MS;
 	return f->failure ? 0 : ms;
 }
 
@@ -280,6 +318,7 @@ static int read_record(struct runfeed *f, struct record *r, struct err *e)
 
 	for (;;) {
 		error = lines_next(&f->lines, &line, &size);
+		f->drained = error == -ENODATA;
 		if (error == -ENODATA)
 			return error;
 		if (error < 0)
@@ -316,6 +355,9 @@ static int feed_next_(struct feed *feed, struct feed_record **ret, struct err *e
 		return -ECANCELED;
 	if (f->failure < 0)
 		return err_errno(e, f->failure, "cannot write the results");
+	tell_if_due(f);
+	if (f->stopped)
+		return -ENODATA;
 	if (f->under_way && f->bytes_under_way >= RUNFEED_BYTES_MAX)
 		return -EAGAIN;
 	r = record_take(f);
@@ -381,12 +423,15 @@ int runfeed_open(const struct runfeed_options *o, struct runfeed **ret, struct e
 	CLEANUP(str_freep) char *path = NULL;
 	int r;
 
-	if (!f || asprintf(&path, "%s/journal.jsonl", o->dir) < 0) {
-		path = NULL;
+	if (!f || (o->journal_path ? !(path = strdup(o->journal_path))
+				   : asprintf(&path, "%s/journal.jsonl", o->dir) < 0)) {
+		path = o->journal_path ? path : NULL;
 		return err_set(e, -ENOMEM, "no memory for the run");
 	}
 	f->feed = (struct feed){.ops = &ops, .cancel_fd = o->cancel_fd};
 	f->options = *o;
+	f->told_mono_ns = INT64_MIN / 2; /* at the start */
+	f->told_counts.total = o->spec->record_count;
 	buf_init(&f->scratch, LINES_LINE_MAX);
 	f->input_fd = open(o->spec->input_path, O_RDONLY | O_CLOEXEC);
 	lines_init(&f->lines, f->input_fd);
@@ -417,7 +462,16 @@ int runfeed_finish(struct runfeed *f, struct err *e)
 	r = f->failure;
 	if (r == 0)
 		r = journal_sync(f->journal);
+	if (r == 0 && f->options.told) {
+		f->told_mono_ns = INT64_MIN / 2;
+		tell_if_due(f);
+	}
 	return r < 0 ? err_errno(e, r, "cannot write the results") : 0;
+}
+
+bool runfeed_is_drained(const struct runfeed *f)
+{
+	return f->drained;
 }
 
 void runfeed_close(struct runfeed *f)

@@ -37,6 +37,10 @@ struct runfeed_options {
 	const atomic_bool *cancelled;  /* true once cancel_fd is readable */
 	struct run_progress *progress; /* filled from the journal by the open */
 	bool trusted;		       /* answers are JSON objects without looking */
+	const char *journal_path;      /* NULL: DIR/journal.jsonl */
+	/* As of backend.h's run_now, from the engine's thread; NULL: nobody is told. */
+	backend_told *told;
+	void *told_ctx;
 };
 
 /* -errno: the input or the journal cannot be opened or read.  The caller owns
@@ -46,8 +50,12 @@ MUST_CHECK int runfeed_open(const struct runfeed_options *o, struct runfeed **re
 /* What the engine gets. */
 struct feed *runfeed_feed(struct runfeed *f);
 
-/* Brings all answers to the disk; waits while it is full, unless cancelled. */
+/* Brings all answers to the disk, and tells of them; waits while it is full, unless
+ * cancelled or told() says to stop. */
 MUST_CHECK int runfeed_finish(struct runfeed *f, struct err *e);
+
+/* Has every record been given out?  False also after told() has said to stop. */
+bool runfeed_is_drained(const struct runfeed *f);
 
 void runfeed_close(struct runfeed *f); /* NULL is fine */
 

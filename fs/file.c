@@ -216,7 +216,7 @@ bool file_is_ready(struct file *f)
 	}
 	v = job_view(f->job);
 	if (f->node.kind == KIND_STATUS)
-		return v->state != f->view->state || job_is_removed(f->job);
+		return strcmp(view_status(v), view_status(f->view)) != 0 || job_is_removed(f->job);
 	return v->change != f->view->change || job_is_removed(f->job);
 }
 

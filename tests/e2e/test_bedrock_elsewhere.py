@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import time
 
 import pytest
@@ -52,9 +53,12 @@ def test_a_word_that_is_not_known_is_shown_as_it_came(new_bedrock, cloud):
     mount = new_bedrock().start()
     job = see(mount, made.name)
     assert job.status() == "Paused"
-    with open(job / "next", "rb") as following:
+    with open(job / "next", "rb") as following, open(job / "status", "rb") as status:
+        watch = select.poll()
+        watch.register(status, select.POLLPRI)
         made.enter("Resuming")
         assert following.read() == b"Resuming\n"
+        assert watch.poll(10_000)
     assert json.loads(job.read("status.json"))["ended"] is False
     made.enter("Completed")
     job.wait_state("Completed")

@@ -407,20 +407,27 @@ int submit_stage(struct job *j, struct err *e)
 
 /* --- running --- */
 
-/* The most telling state among the parts of the attempt, and their words. */
+/* The most telling state among the parts of the attempt, and their words.  Once
+ * a part has ended the attempt is in progress, though the rest may be waiting
+ * for its turn or only beginning. */
 static enum job_state running_state(const struct job *j, struct buf *words)
 {
 	enum job_state best = JOB_QUEUED;
 
 	for (size_t i = 0; i < j->part_count; i++) {
 		const struct store_part *p = &j->parts[i];
+		enum job_state s = (enum job_state)p->state;
 
-		if (!parts_is_current(j, p) || p->phase != PART_CREATED || p->state < 0)
+		if (!parts_is_current(j, p) || p->state < 0)
 			continue;
-		if (p->message && p->message[0])
+		if (p->phase == PART_ENDED)
+			s = JOB_IN_PROGRESS;
+		else if (p->phase != PART_CREATED)
+			continue;
+		if (p->phase == PART_CREATED && p->message && p->message[0])
 			buf_addf(words, "%s\n", p->message);
-		if ((enum job_state)p->state > best && !job_state_is_end((enum job_state)p->state))
-			best = (enum job_state)p->state;
+		if (s > best && !job_state_is_end(s))
+			best = s;
 	}
 	return best;
 }

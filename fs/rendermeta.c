@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/job/machine.h"
 #include "fs/render.h"
 #include "fs/version.h"
 
@@ -55,23 +56,47 @@ static void render_readme(const struct tree *t, struct buf *out)
 		buf_add_str(out, readme_elsewhere);
 }
 
+/* Parts of the newest attempt: ended, created, and all. */
+static void format_parts(const struct view *v, char *out, size_t size)
+{
+	unsigned ended = 0, created = 0, all = 0;
+
+	for (size_t i = 0; i < v->part_count; i++) {
+		const struct view_part *p = &v->parts[i];
+
+		if (p->attempt != v->attempt)
+			continue;
+		all++;
+		ended += p->phase == PART_ENDED || p->phase == PART_PURGED;
+		created += p->phase == PART_CREATED;
+	}
+	if (all > 0)
+		snprintf(out, size, "%u/%u/%u", ended, ended + created, all);
+	else
+		snprintf(out, size, "-");
+}
+
 static void render_jobs(const struct tree *t, struct buf *out)
 {
 	struct job *j;
 
-	buf_addf(out, "%-20s %-8s %10s %10s %8s  %-20s  %s\n", "STATUS", "ATTEMPT", "RECORDS",
-		 "GOOD", "FAILED", "SUBMITTED", "NAME");
+	buf_addf(out, "%-20s %-8s %10s %10s %8s  %-20s  %14s %6s  %s\n", "STATUS", "ATTEMPT",
+		 "RECORDS", "GOOD", "FAILED", "SUBMITTED", "PARTS", "QUEUE", "NAME");
 	for (uint64_t after = 0; (j = jobs_next(t->jobs, after)); job_unref(j)) {
 		struct view *v = job_view(j);
-		char when[CLOCK_TEXT_MAX] = "-";
+		unsigned place = job_queue_place(j);
+		char when[CLOCK_TEXT_MAX] = "-", parts[40], queue[16] = "-";
 
 		after = job_number(j);
 		if (v->submitted_ns)
 			clock_format_utc(v->submitted_ns, when);
-		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %s\n", view_status(v),
-			 v->attempt, (unsigned long long)v->record_count,
+		format_parts(v, parts, sizeof(parts));
+		if (place > 0)
+			snprintf(queue, sizeof(queue), "%u", place);
+		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %14s %6s  %s\n",
+			 view_status(v), v->attempt, (unsigned long long)v->record_count,
 			 (unsigned long long)v->counts.good, (unsigned long long)v->counts.failed,
-			 when, v->name);
+			 when, parts, queue, v->name);
 		view_unref(v);
 	}
 }
@@ -120,7 +145,7 @@ static void render_metrics(const struct tree *t, struct buf *out)
 /* The last change of any job. */
 static int64_t newest(const struct tree *t)
 {
-	int64_t ns = jobs_names_ns(t->jobs);
+	int64_t ns = jobs_names_ns(t->jobs), queue_ns = jobs_queue_ns(t->jobs);
 	struct job *j;
 
 	for (uint64_t after = 0; (j = jobs_next(t->jobs, after)); job_unref(j)) {
@@ -131,7 +156,7 @@ static int64_t newest(const struct tree *t)
 			ns = v->times_ns[VIEW_TIME_ANY];
 		view_unref(v);
 	}
-	return ns;
+	return queue_ns > ns ? queue_ns : ns;
 }
 
 int render_meta(const struct tree *t, enum kind k, struct buf *out, int64_t *ret_ns)

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -233,7 +234,7 @@ static void local_limits(struct backend *b, const char *model, struct backend_li
 		.records_max_per_part = UINT64_MAX,
 		.bytes_max_per_part = UINT64_MAX,
 		.bytes_max_per_record = JSONSCAN_LINE_MAX,
-		.parts_at_once = ACTIVE_MAX,
+		.parts_at_once = UINT_MAX, /* they queue here, create never refuses */
 	};
 }
 

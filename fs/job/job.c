@@ -203,10 +203,16 @@ int job_new(struct jobs *en, const struct store_job *row, struct job **ret, stru
 		j->view->name = strdup(row->name);
 		r = j->view->name ? 0 : -ENOMEM;
 	}
+	if (r == 0 && row->model) {
+		free(j->view->model);
+		j->view->model = strdup(row->model);
+		r = j->view->model ? 0 : -ENOMEM;
+	}
 	if (r < 0) {
 		job_free(j);
 		return r;
 	}
+	j->turn.live = track_live(j); /* before anybody creates: what runs takes its slots */
 	j->view->state = first_state(row);
 	j->view->commands = job_legal_commands(j, j->view->state, &(struct counts){0});
 	j->view->number = row->number;
@@ -234,6 +240,16 @@ struct view *job_view(struct job *j)
 	v = view_ref(j->view);
 	pthread_mutex_unlock(&j->mutex);
 	return v;
+}
+
+unsigned job_queue_place(struct job *j)
+{
+	unsigned place;
+
+	pthread_mutex_lock(&j->mutex);
+	place = j->turn.place;
+	pthread_mutex_unlock(&j->mutex);
+	return place;
 }
 
 bool job_rests_locked(const struct job *j)
@@ -420,6 +436,13 @@ int job_save(struct job *j, struct err *e)
 	if (atomic_load(&j->removed))
 		return 0;
 	return store_job_put(j->jobs->o.store, &j->row, j->parts, j->part_count, e);
+}
+
+int job_save_part(struct job *j, const struct store_part *p, struct err *e)
+{
+	if (atomic_load(&j->removed))
+		return 0;
+	return store_job_put(j->jobs->o.store, &j->row, p, 1, e);
 }
 
 int job_move(struct job *j, enum event ev, struct err *e)

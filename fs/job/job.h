@@ -41,6 +41,10 @@ uint64_t job_number(const struct job *j);
 /* The newest view; the caller drops it: view_unref(). */
 struct view *job_view(struct job *j);
 
+/* Its place among the jobs that wait to create parts of the same model, from 1; 0: it
+ * does not wait.  Not part of the view: it changes when others move. */
+unsigned job_queue_place(struct job *j);
+
 /* Is there nothing for a `wait` to wait for: has the job ended, or is it
  * Invalid or Held, and nothing is on its way that may change that?  If not, ask
  * again after JOBS_STATE, JOBS_IDLE or JOBS_GONE. */

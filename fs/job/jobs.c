@@ -196,6 +196,7 @@ void jobs_free(struct jobs *en)
 	jobs_stop(en);
 	registry_release(&en->registry);
 	seen_release(&en->seen);
+	turns_release(&en->turns);
 	results_cache_unref(en->results);
 	fd_closep(&en->events_fd);
 	pthread_cond_destroy(&en->wake);
@@ -227,6 +228,11 @@ struct job *jobs_next(struct jobs *en, uint64_t after)
 size_t jobs_job_count(struct jobs *en)
 {
 	return registry_count(&en->registry);
+}
+
+int64_t jobs_queue_ns(struct jobs *en)
+{
+	return atomic_load(&en->queue_ns);
 }
 
 int64_t jobs_names_ns(struct jobs *en)

@@ -75,6 +75,7 @@ struct job *jobs_get(struct jobs *en, uint64_t number);
 /* The job with the lowest number above after, or NULL at the end. */
 struct job *jobs_next(struct jobs *en, uint64_t after);
 size_t jobs_job_count(struct jobs *en);
+int64_t jobs_queue_ns(struct jobs *en); /* wall: when a job_queue_place() last changed */
 int64_t jobs_names_ns(struct jobs *en); /* wall: a directory last came or went */
 
 /* r: 0 or -errno; j: borrowed for the call, NULL on failure. */

@@ -16,6 +16,7 @@
 #include "fs/job/jobs.h"
 #include "fs/job/registry.h"
 #include "fs/job/seen.h"
+#include "fs/job/turns.h"
 
 /* Jobs are served by threads of three kinds, so that an upload that hangs keeps
  * nobody from being judged, or stopped. */
@@ -51,11 +52,12 @@ struct jobs {
 	int64_t poll_due_ns, poll_step_ns;
 	int64_t polled_ns;     /* monotonic: the last poll ended */
 	unsigned polls_failed; /* in a row; the poller's own */
-	bool creating;	       /* with a source that wants its creates one by one */
-	int64_t create_due_ns; /* monotonic: no create before */
-	uint64_t turns;	       /* numbers given to those that wait for it */
+	struct turns turns;
+	bool stirred; /* turns have to be decided anew */
 	atomic_bool stopping;
 	_Atomic int64_t names_ns;
+	_Atomic int64_t queue_ns; /* wall: a place in a queue changed */
+	int64_t turns_due_ns;	  /* the scheduler's own: decide again then */
 };
 
 /* One part as the poller sees it. */
@@ -63,6 +65,16 @@ struct watch {
 	char *remote; /* owned */
 	struct part_status status;
 	bool fresh; /* an answer the job has not looked at yet */
+};
+
+/* A job among those that create parts, for the scheduler. */
+struct turn {
+	unsigned live;	  /* parts that run, or may */
+	bool waits;	  /* for its turn */
+	bool given;	  /* for one create call, which may be under way */
+	bool holds;	  /* the next part is among the live ones */
+	int64_t since_ns; /* wall */
+	unsigned place;	  /* in the queue of its model; 0: in none */
 };
 
 struct tombs {
@@ -90,12 +102,12 @@ struct job {
 	pthread_mutex_t mutex; /* of the following */
 	char *name;
 	struct view *view;
-	enum phase phase;  /* as in row, for others */
-	bool busy;	   /* checked out */
-	bool orphaned;	   /* removed while it was: who has it erases it */
-	bool poked;	   /* something happened while it was */
-	int64_t due_ns;	   /* monotonic; INT64_MAX: not by time */
-	uint64_t turn;	   /* its number among those that wait to create, or 0 */
+	enum phase phase; /* as in row, for others */
+	bool busy;	  /* checked out */
+	bool orphaned;	  /* removed while it was: who has it erases it */
+	bool poked;	  /* something happened while it was */
+	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
+	struct turn turn;
 	bool fetch_asked;  /* a `wait` wants its results */
 	bool results_lost; /* who wanted to read them did not find them whole */
 	struct store_wishes wishes;
@@ -123,6 +135,7 @@ struct job {
 	char *sample_error;	     /* owned: why the last one was refused, or NULL */
 	bool refused_before;	     /* this start: then refused_edits is not known */
 	bool stop_sent;
+	bool quota_told;   /* this start */
 	bool fetch_failed; /* this start: not tried again by itself */
 	bool restored;	   /* the results that could be read before this start were looked for */
 };
@@ -149,6 +162,8 @@ MUST_CHECK int job_new(struct jobs *en, const struct store_job *row, struct job 
 /* Moves to the next phase: in memory and, with parts changed or added, in the store. */
 MUST_CHECK int job_move(struct job *j, enum event ev, struct err *e);
 MUST_CHECK int job_save(struct job *j, struct err *e);
+/* The row, and of the parts only p. */
+MUST_CHECK int job_save_part(struct job *j, const struct store_part *p, struct err *e);
 struct store_wishes job_wishes(struct job *j);
 /* Takes those wishes back, in the store first. */
 MUST_CHECK int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e);
@@ -214,10 +229,9 @@ MUST_CHECK int sample_run(struct job *j, struct err *e);  /* on LANE_BULK */
 MUST_CHECK int sample_drop(struct job *j, struct err *e); /* the draft is not ready */
 
 /* launch.c */
-/* Monotonic: when the next create call may leave; INT64_MAX: when one is back. */
-int64_t launch_due_ns(struct jobs *en);
-/* Creates what is staged.  1: refused, and the job is a draft again. */
+/* Creates what is staged and has its turn.  1: refused, and the job is a draft again. */
 MUST_CHECK int launch_parts(struct job *j, struct err *e);
+bool launch_waits(struct job *j); /* for its turn, or has one that it did not use yet */
 /* What was not asked for is dropped, all else is found out and stopped. */
 MUST_CHECK int launch_stop(struct job *j, struct err *e);
 
@@ -230,6 +244,9 @@ bool track_begin(struct jobs *en, int64_t now_ns, int64_t *ret_due_ns);
 void track_put_off(struct jobs *en, int64_t due_ns); /* it could not be queued */
 void track_watch(struct job *j);		     /* after parts changed */
 void track_take(struct job *j);			     /* answers into the parts */
+/* Parts that run or may, on-demand ones excepted; counted anew, as a count that is
+ * kept would drift. */
+unsigned track_live(const struct job *j);
 
 /* elsewhere.c */
 MUST_CHECK int elsewhere_step(struct job *j, struct err *e); /* of PHASE_ELSEWHERE */
@@ -286,6 +303,7 @@ void jobs_answer_asked(struct request *q, int r);
 
 /* sched.c */
 void sched_wake(struct jobs *en);
+void sched_stir(struct jobs *en); /* who waits, has a turn or what lives has changed */
 MUST_CHECK int sched_start(struct jobs *en, struct err *e);
 void sched_stop(struct jobs *en);
 

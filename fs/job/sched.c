@@ -26,6 +26,14 @@ void sched_wake(struct jobs *en)
 	pthread_mutex_unlock(&en->mutex);
 }
 
+void sched_stir(struct jobs *en)
+{
+	pthread_mutex_lock(&en->mutex);
+	en->woken = en->stirred = true;
+	pthread_cond_signal(&en->wake);
+	pthread_mutex_unlock(&en->mutex);
+}
+
 static int step(struct job *j, struct err *e)
 {
 	switch ((enum phase)j->row.phase) {
@@ -84,12 +92,27 @@ static enum lane lane_of(struct job *j)
 	return LANE_DESK;
 }
 
+/* After a step: what it left alive, and whether it still wants a turn.  With the
+ * job's mutex; does that matter to others? */
+static bool settle_turn_locked(struct job *j)
+{
+	struct turn before = j->turn;
+
+	j->turn.live = track_live(j);
+	if (j->row.phase != PHASE_RUNNING) {
+		j->turn.waits = j->turn.given = false;
+		j->turn.place = 0;
+	}
+	return before.live != j->turn.live || before.waits != j->turn.waits ||
+	       before.given != j->turn.given;
+}
+
 static void service(void *arg)
 {
 	struct job *j = arg;
 	struct request *asked;
 	struct err e = ERR_INIT;
-	bool idle, orphaned;
+	bool idle, orphaned, stirs;
 	int r = 1;
 
 	for (int i = 0; i < STEPS_MAX && r == 1 && lane_of(j) == j->lane; i++) {
@@ -106,8 +129,10 @@ static void service(void *arg)
 	if (r < 0)
 		in_trouble(j, r, &e);
 	pthread_mutex_lock(&j->mutex);
-	if (r >= 0 && j->turn == 0) /* who waits for its turn is not out of it yet */
+	if (r >= 0 && !j->turn.waits &&
+	    !j->turn.given) /* who waits for its turn is not out of it yet */
 		j->trouble_count = 0;
+	stirs = settle_turn_locked(j);
 	j->busy = false;
 	if (j->poked || r == 1)
 		j->due_ns = 0;
@@ -118,75 +143,36 @@ static void service(void *arg)
 		jobs_erase(j->jobs, j->number);
 	if (idle)
 		j->jobs->o.changed(j->jobs->o.ctx, j, JOBS_IDLE);
-	sched_wake(j->jobs);
+	if (stirs)
+		sched_stir(j->jobs);
+	else
+		sched_wake(j->jobs);
 	job_unref(j);
 }
-
-/* The turn to create, and who of those that are not due has waited longest. */
-struct turn {
-	int64_t due_ns;
-	uint64_t number;
-	struct job *first; /* a reference, or NULL */
-};
 
 static void check_out_locked(struct job *j)
 {
 	j->busy = true;
 	j->poked = false;
-	j->turn = 0;
 	j->due_ns = INT64_MAX;
 }
 
-/* Returns a reference to give back, or NULL: not under a lock. */
-static struct job *note_turn_locked(struct job *j, struct turn *t)
-{
-	struct job *before = t->first;
-
-	if (j->turn == 0 || (before && t->number < j->turn))
-		return NULL;
-	t->first = job_ref(j);
-	t->number = j->turn;
-	return before;
-}
-
 /* Checks the job out if it is due; its next time otherwise. */
-static bool check_out(struct job *j, int64_t now, struct turn *t, int64_t *ret_due)
+static bool check_out(struct job *j, int64_t now, bool *ret_waits, int64_t *ret_due)
 {
-	struct job *passed = NULL;
 	bool taken = false;
 
 	pthread_mutex_lock(&j->mutex);
+	*ret_waits = *ret_waits || j->turn.waits;
 	if (!j->busy && !atomic_load(&j->removed)) {
 		if (j->due_ns <= now) {
 			taken = true;
 			check_out_locked(j);
-		} else {
-			passed = note_turn_locked(j, t);
-			if (j->due_ns < *ret_due)
-				*ret_due = j->due_ns;
+		} else if (j->due_ns < *ret_due) {
+			*ret_due = j->due_ns;
 		}
 	}
 	pthread_mutex_unlock(&j->mutex);
-	job_unref(passed);
-	return taken;
-}
-
-/* Is it its turn?  It may have been taken, or have lost the wish, meanwhile. */
-static bool check_out_first(const struct turn *t, int64_t now, int64_t *ret_due)
-{
-	bool taken;
-
-	if (!t->first)
-		return false;
-	if (t->due_ns > now) {
-		*ret_due = t->due_ns < *ret_due ? t->due_ns : *ret_due;
-		return false;
-	}
-	pthread_mutex_lock(&t->first->mutex);
-	taken = !t->first->busy && !atomic_load(&t->first->removed);
-	if (taken)
-		check_out_locked(t->first);
-	pthread_mutex_unlock(&t->first->mutex);
 	return taken;
 }
 
@@ -207,21 +193,115 @@ static void serve(struct jobs *en, struct job *j)
 	}
 }
 
+/* --- turns to create --- */
+
+/* With its mutex. */
+static int tell_turn_locked(struct jobs *en, const struct job *j)
+{
+	const struct turns_wait w = {.job = j->number,
+				     .live = j->turn.live,
+				     .since_ns = j->turn.since_ns,
+				     .holds = j->turn.holds};
+	int r = 0;
+
+	if (!j->turn.live && !j->turn.waits && !j->turn.given)
+		return 0;
+	pthread_mutex_lock(&en->mutex);
+	turns_count(&en->turns, j->view->model, j->turn.live, j->turn.given);
+	if (j->turn.waits)
+		r = turns_wait(&en->turns, j->view->model, &w);
+	pthread_mutex_unlock(&en->mutex);
+	return r;
+}
+
+/* Has what was decided come true for j?  1: it is checked out and to be served. */
+static int give_turn(struct job *j, const struct turns_wait *w)
+{
+	struct jobs *en = j->jobs;
+	bool taken = false;
+
+	pthread_mutex_lock(&j->mutex);
+	if (!j->turn.waits) { /* not any more: that stirs */
+		pthread_mutex_unlock(&j->mutex);
+		return 0;
+	}
+	if (j->turn.place != w->place)
+		atomic_store(&en->queue_ns, clock_wall_ns(en->o.clock));
+	j->turn.place = w->place;
+	if (w->given) {
+		j->turn.given = true;
+		j->turn.waits = false;
+		taken = !j->busy && !atomic_load(&j->removed);
+		if (taken)
+			check_out_locked(j);
+		else
+			j->poked = true;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return taken;
+}
+
+static bool is_round_due(struct jobs *en, int64_t now)
+{
+	bool due;
+
+	pthread_mutex_lock(&en->mutex);
+	due = en->stirred || en->turns_due_ns <= now;
+	en->stirred = false;
+	pthread_mutex_unlock(&en->mutex);
+	return due;
+}
+
+/* Decides anew who may create, hands those out that may, and returns when to do so
+ * again.  A job without a place in the round, for want of memory, gets one later. */
+static int64_t give_turns(struct jobs *en, int64_t now)
+{
+	struct backend *b = en->o.backend;
+	int64_t due;
+	struct job *j;
+	int r = 0;
+
+	pthread_mutex_lock(&en->mutex);
+	turns_begin(&en->turns, b->ops->create_every_ns ? b->ops->create_every_ns(b) : 0);
+	pthread_mutex_unlock(&en->mutex);
+	for (uint64_t after = 0; (j = registry_after(&en->registry, after)); job_unref(j)) {
+		after = j->number;
+		pthread_mutex_lock(&j->mutex);
+		if (tell_turn_locked(en, j) == -ENOMEM)
+			r = -ENOMEM;
+		pthread_mutex_unlock(&j->mutex);
+	}
+	pthread_mutex_lock(&en->mutex);
+	due = turns_decide(&en->turns, now);
+	pthread_mutex_unlock(&en->mutex);
+	/* What was decided is touched by this thread only. */
+	for (size_t i = 0; i < en->turns.wait_count; i++) {
+		j = registry_get(&en->registry, en->turns.waits[i].job);
+		if (j && give_turn(j, &en->turns.waits[i]))
+			serve(en, j);
+		job_unref(j);
+	}
+	return r < 0 && due > now + NS_PER_S ? now + NS_PER_S : due;
+}
+
+/* --- the thread --- */
+
 /* Hands out what is due and returns when the next thing is. */
 static int64_t hand_out(struct jobs *en)
 {
 	int64_t now = clock_mono_ns(en->o.clock), due = INT64_MAX, poll_due;
-	struct turn turn = {.due_ns = launch_due_ns(en)};
+	bool waits = false, decide = is_round_due(en, now);
 	struct job *j;
 
 	for (uint64_t after = 0; (j = registry_after(&en->registry, after)); job_unref(j)) {
 		after = j->number;
-		if (check_out(j, now, &turn, &due))
+		if (check_out(j, now, &waits, &due))
 			serve(en, j);
 	}
-	if (check_out_first(&turn, now, &due))
-		serve(en, turn.first);
-	job_unref(turn.first);
+	if (decide)
+		en->turns_due_ns = waits ? give_turns(en, now) : INT64_MAX;
+	if (en->turns_due_ns < due)
+		due = en->turns_due_ns;
 	if (track_begin(en, now, &poll_due) && pool_add(en->quick, track_poll, en) < 0) {
 		poll_due = now + NS_PER_S;
 		track_put_off(en, poll_due);

@@ -477,7 +477,8 @@ int submit_run(struct job *j, struct err *e)
 		return r < 0 ? r : 1;
 	}
 	state = stop ? JOB_STOPPING : running_state(j, &words);
-	if (r < 0)
+	/* Who is in trouble is not out of it while it waits for another turn. */
+	if (r < 0 || (j->trouble_count > 0 && launch_waits(j)))
 		job_show(j, state);
 	else
 		job_publish(j, state, words.data);

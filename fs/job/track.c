@@ -44,6 +44,19 @@ static bool is_watched(const struct job *j, const struct store_part *p)
 	return p->attempt == j->row.attempt && p->phase == PART_CREATED && p->remote;
 }
 
+unsigned track_live(const struct job *j)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < j->part_count && j->row.phase == PHASE_RUNNING; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		n += parts_is_current(j, p) && p->phase < PART_ENDED && p->how != RUN_ONDEMAND &&
+		     parts_may_exist(p);
+	}
+	return n;
+}
+
 void track_start(struct jobs *en)
 {
 	const struct backend *b = en->o.backend;
@@ -171,6 +184,26 @@ static void set_text(char **to, const char *from)
 	*to = strdup(from);
 }
 
+/* Is p the last of its attempt that had not ended? */
+static bool is_last(const struct job *j, const struct store_part *p)
+{
+	for (size_t i = 0; i < j->part_count; i++)
+		if (&j->parts[i] != p && parts_is_current(j, &j->parts[i]) &&
+		    j->parts[i].phase < PART_ENDED)
+			return false;
+	return true;
+}
+
+/* The others may run for days: an end is stored at once, unless the job moves on
+ * with it. */
+static void save_end(struct job *j, const struct store_part *p)
+{
+	struct err e = ERR_INIT;
+
+	if (!is_last(j, p) && job_save_part(j, p, &e) < 0)
+		log_warning("track", "%s", e.text);
+}
+
 static void take_one(struct job *j, struct store_part *p, const struct part_status *s)
 {
 	p->counts = s->counts;
@@ -187,6 +220,7 @@ static void take_one(struct job *j, struct store_part *p, const struct part_stat
 	if (job_state_is_end(s->state)) {
 		p->phase = PART_ENDED;
 		p->ended_ns = clock_wall_ns(j->jobs->o.clock);
+		save_end(j, p);
 	}
 }
 

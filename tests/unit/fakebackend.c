@@ -1,6 +1,7 @@
 #include "tests/unit/fakebackend.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,13 +83,14 @@ static void op_close(struct backend *b)
 static void op_limits(struct backend *b, const char *model, struct backend_limits *ret)
 {
 	unsigned min = atomic_load(&of(b)->records_min);
+	unsigned at_once = atomic_load(&of(b)->parts_at_once);
 
 	(void)model;
 	*ret = (struct backend_limits){.records_min = min ? min : 1,
 				       .records_max_per_part = 1000,
 				       .bytes_max_per_part = 1000000,
 				       .bytes_max_per_record = 1000000,
-				       .parts_at_once = 4};
+				       .parts_at_once = at_once ? at_once : UINT_MAX};
 }
 
 static int op_check_model(struct backend *b, const char *model, struct err *e)
@@ -182,6 +184,15 @@ static bool op_price(struct backend *b, const char *model, struct price *ret)
 	return true;
 }
 
+static unsigned count_live_locked(const struct fakebackend *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->part_count; i++)
+		n += !job_state_is_end(f->parts[i].state);
+	return n;
+}
+
 static int create_locked(struct fakebackend *f, const struct backend_part *p, char **ret,
 			 struct err *e)
 {
@@ -193,6 +204,15 @@ static int create_locked(struct fakebackend *f, const struct backend_part *p, ch
 	if (!part && p->look_only)
 		return -ENOENT;
 	if (!part) {
+		unsigned live = count_live_locked(f), quota = atomic_load(&f->quota);
+
+		if (quota && live >= quota) {
+			atomic_fetch_add(&f->quota_refusals, 1);
+			return err_set(e, -EDQUOT,
+				       "create: the quota is full; ask for a larger one");
+		}
+		if (live + 1 > atomic_load(&f->live_most))
+			atomic_store(&f->live_most, live + 1);
 		if (f->part_count == FAKEBACKEND_PARTS_MAX)
 			return err_set(e, -EIO, "create: more parts than any test needs");
 		part = &f->parts[f->part_count];

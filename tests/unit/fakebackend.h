@@ -18,7 +18,7 @@
 
 #include "backend/backend.h"
 
-#define FAKEBACKEND_PARTS_MAX 16
+#define FAKEBACKEND_PARTS_MAX 256
 
 /* Wall time of jobs made elsewhere. */
 #define FAKEBACKEND_BEGAN_NS (INT64_C(1700000000) * 1000000000)
@@ -45,8 +45,12 @@ struct fakebackend {
 
 	/* Orders, any time.  A number counts the calls it holds for. */
 	atomic_int put_again, create_again, poll_again, stop_again, fetch_again;
-	atomic_uint records_min; /* of a job; 0: 1 */
-	atomic_int create_busy;	 /* not created: no quota */
+	atomic_uint records_min;   /* of a job; 0: 1 */
+	atomic_int create_busy;	   /* not created: no connection, say */
+	atomic_uint parts_at_once; /* as limits says; 0: no limit */
+	atomic_uint quota;	   /* parts that have not ended; one more is -EDQUOT; 0: none */
+	atomic_uint quota_refusals;
+	atomic_uint live_most; /* parts that had not ended, at once */
 	atomic_int create_every_ms;
 	atomic_uint creating, creating_most; /* at once */
 	atomic_int create_lost;		     /* created, but the answer is -EAGAIN */

@@ -246,7 +246,8 @@ static int take_create(struct backend *b, const struct backend_part *p, char **r
 	if (!p->look_only && spend(&f->create_again))
 		return again("create", e);
 	if (spend(&f->create_busy))
-		return err_set(e, -EBUSY, "create: the quota is full");
+		return err_set(e, -EBUSY, "create: %s",
+			       f->busy_words ? f->busy_words : "the quota is full");
 	if (spend(&f->create_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
 	pthread_mutex_lock(&f->mutex);
@@ -283,6 +284,8 @@ static void advance_locked(struct fakebackend *f, struct fakepart *p)
 		return;
 	if (p->stops > 0)
 		p->state = JOB_STOPPED;
+	else if (atomic_load(&f->ends_counted) && !spend(&f->ends))
+		p->state = JOB_IN_PROGRESS;
 	else
 		p->state = end;
 }

@@ -53,12 +53,15 @@ struct fakebackend {
 	atomic_uint live_most; /* parts that had not ended, at once */
 	atomic_int create_every_ms;
 	atomic_uint creating, creating_most; /* at once */
+	const char *busy_words;		     /* of create_busy; NULL: its own */
 	atomic_int create_lost;		     /* created, but the answer is -EAGAIN */
 	atomic_int put_refused, create_refused, stop_refused, forget_again;
-	atomic_int fetch_error; /* -errno, of all */
-	atomic_int poll_torn;	/* answers come, and then it fails */
-	atomic_int end;		/* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
-	unsigned blind_repeats; /* creates of what exists that did not say that it may */
+	atomic_int fetch_error;	  /* -errno, of all */
+	atomic_int poll_torn;	  /* answers come, and then it fails */
+	atomic_int end;		  /* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
+	atomic_bool ends_counted; /* only so many more end: */
+	atomic_int ends;
+	unsigned blind_repeats;	       /* creates of what exists that did not say that it may */
 	const char *faults, *warnings; /* of every input */
 	bool priced;
 	const char *message;   /* what an ended part says */

@@ -125,18 +125,21 @@ static int64_t waits_since(const struct job *j, const struct store_part *p)
 	return since;
 }
 
-/* Does j need a turn at all?  0: no. */
+/* Does j need a turn at all?  0: no.  A source that says it runs none is asked all
+ * the same: what it then says is more than a job that waits for ever. */
 static int open_queue(struct job *j)
 {
 	struct jobs *en = j->jobs;
 	struct backend *b = en->o.backend;
 	struct backend_limits l;
+	unsigned most;
 	int r = 0;
 
 	b->ops->limits(b, j->row.model, &l);
+	most = l.parts_at_once > 0 ? l.parts_at_once : 1;
 	pthread_mutex_lock(&en->mutex);
-	if (!turns_is_free(&en->turns, model_of(j), l.parts_at_once, pace(b)))
-		r = turns_open(&en->turns, model_of(j), l.parts_at_once) < 0 ? -ENOMEM : 1;
+	if (!turns_is_free(&en->turns, model_of(j), most, pace(b)))
+		r = turns_open(&en->turns, model_of(j), most) < 0 ? -ENOMEM : 1;
 	pthread_mutex_unlock(&en->mutex);
 	return r;
 }

@@ -37,6 +37,9 @@ def test_jobs_has_a_line_a_job(mount, name):
     lines = about(mount, "jobs").splitlines()
     assert [line for line in lines if name in line and "Completed" in line]
     assert [line for line in lines if name + "-draft" in line and "Draft" in line]
+    assert lines[0].split()[-3:] == ["PARTS", "QUEUE", "NAME"]
+    assert ["1/1/1", "-", name] in [line.split()[-3:] for line in lines]
+    assert ["-", "-", name + "-draft"] in [line.split()[-3:] for line in lines]
 
 
 def test_events_grow(mount, name):

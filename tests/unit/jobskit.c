@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/tempdir.h"
 
@@ -372,4 +374,68 @@ struct job *jobskit_submit(struct jobskit *k, const char *name)
 
 	jobskit_fill(j);
 	return j;
+}
+
+/* --- parts --- */
+
+static int keep_row(void *ctx, const struct store_job *row)
+{
+	return store_job_copy(ctx, row);
+}
+
+static void put_part(const char *dir, const struct store_part *p, const char *line)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	CLEANUP(file_closep) FILE *out = NULL;
+
+	assert_true(asprintf(&path, "%s/a1p%u.jsonl", dir, p->seq) > 0);
+	unlink(path); /* it may be the input itself */
+	out = fopen(path, "we");
+	assert_non_null(out);
+	assert_true(fputs(line, out) >= 0);
+}
+
+static unsigned cut_lines(struct jobskit *k, FILE *in, const char *dir, struct store_job *row,
+			  const struct store_part *whole)
+{
+	char line[1024], token[BACKEND_TOKEN_MAX];
+	struct err e = ERR_INIT;
+	unsigned n = 0;
+
+	for (; fgets(line, sizeof(line), in); n++) {
+		struct store_part p = *whole;
+
+		p.seq = n + 1;
+		p.first = n;
+		p.record_count = 1;
+		snprintf(token, sizeof(token), "cut-%u", n);
+		p.token = n == 0 ? whole->token : token;
+		put_part(dir, &p, line);
+		assert_int_equal(store_job_put(k->store, row, &p, 1, &e), 0);
+	}
+	return n;
+}
+
+unsigned jobskit_cut(struct jobskit *k)
+{
+	CLEANUP(str_freep) char *db = jobskit_path(k, "state.db");
+	CLEANUP(str_freep) char *dir = jobskit_path(k, "jobs/1/parts");
+	CLEANUP(str_freep) char *path = jobskit_path(k, "jobs/1/parts/a1p1.jsonl");
+	CLEANUP(file_closep) FILE *in = fopen(path, "re");
+	CLEANUP(store_job_release) struct store_job row = STORE_JOB_INIT;
+	struct store_part *whole = NULL;
+	struct err e = ERR_INIT;
+	size_t count = 0;
+	unsigned n;
+
+	assert_non_null(in);
+	assert_int_equal(store_open(db, &k->store, &e), 0);
+	assert_int_equal(store_jobs(k->store, keep_row, &row, &e), 0);
+	assert_int_equal(store_parts(k->store, row.number, &whole, &count, &e), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(whole->phase, PART_STAGED);
+	n = cut_lines(k, in, dir, &row, whole);
+	store_parts_free(whole, count);
+	store_close(STEAL(&k->store));
+	return n;
 }

@@ -48,6 +48,10 @@ int jobskit_order(struct jobskit *k, struct job *j, struct order o);
 /* As `printf %s text > JOB/name`; the errno of the first call that fails. */
 int jobskit_write(struct job *j, const char *name, const char *text);
 
+/* Cuts the one part of job 1, which is staged, into parts of a record each; the engine
+ * is stopped.  Returns how many. */
+unsigned jobskit_cut(struct jobskit *k);
+
 /* Waits until the job shows that state and stays there (or passes through it). */
 void jobskit_wait_at(struct jobskit *k, struct job *j, enum job_state s, const char *file,
 		     int line);

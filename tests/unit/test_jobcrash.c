@@ -18,6 +18,38 @@ static void prepare_held(struct jobskit *k)
 	jobskit_stop(k);
 }
 
+/* Each create needs a turn, and a slot. */
+static void prepare_limited(struct jobskit *k)
+{
+	atomic_store(&k->provider->parts_at_once, 1);
+	atomic_store(&k->provider->create_every_ms, 1);
+	prepare_held(k);
+}
+
+/* Three parts, two of which may run at once. */
+static void prepare_parts(struct jobskit *k)
+{
+	struct job *j;
+
+	atomic_store(&k->provider->create_busy, 1000000);
+	jobskit_start(k);
+	j = jobskit_submit(k, "j");
+	jobskit_wait_error(k, j, "the quota is full");
+	job_unref(j);
+	jobskit_stop(k);
+	assert_int_equal(jobskit_cut(k), 3);
+	atomic_store(&k->provider->create_busy, 0);
+	atomic_store(&k->provider->parts_at_once, 2);
+}
+
+/* The source does not say so, and refuses. */
+static void prepare_refusals(struct jobskit *k)
+{
+	prepare_parts(k);
+	atomic_store(&k->provider->parts_at_once, 0);
+	atomic_store(&k->provider->quota, 1);
+}
+
 static void prepare_running(struct jobskit *k)
 {
 	struct job *j;
@@ -94,6 +126,15 @@ static const struct crash scenarios[] = {
 	{"a retry", {"gfg", "g"}, prepare_retry, NULL, JOB_COMPLETED, 2, 3},
 	{"lost results", {"g", ""}, prepare_lost, NULL, JOB_COMPLETED, 1, 3},
 	{"a removal", {"g", ""}, crashkit_prepare_ended, go_remove, JOB_STATE_COUNT, 1, 0},
+	{"a submission with turns",
+	 {"gfm", ""},
+	 prepare_limited,
+	 NULL,
+	 JOB_PARTIALLY_COMPLETED,
+	 1,
+	 1},
+	{"parts in a queue", {"g", ""}, prepare_parts, NULL, JOB_COMPLETED, 3, 3},
+	{"parts that are refused", {"g", ""}, prepare_refusals, NULL, JOB_COMPLETED, 3, 3},
 };
 
 static void test_submission(void **state)
@@ -127,12 +168,20 @@ static void test_removal(void **state)
 	crashkit_sweep(&scenarios[5]);
 }
 
+static void test_turns(void **state)
+{
+	(void)state;
+	crashkit_sweep(&scenarios[6]);
+	crashkit_sweep(&scenarios[7]);
+	crashkit_sweep(&scenarios[8]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_submission), cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_retry),	   cmocka_unit_test(test_lost_results),
-		cmocka_unit_test(test_removal),
+		cmocka_unit_test(test_removal),	   cmocka_unit_test(test_turns),
 	};
 
 	return cmocka_run_group_tests_name("jobcrash", tests, NULL, NULL);

@@ -71,66 +71,9 @@ static void end_all(struct jobskit *k)
 	atomic_store(&k->provider->ends_counted, false);
 }
 
-/* --- a job of many parts, in the store before the start --- */
+/* --- a job of many parts --- */
 
 #define LARGE_PARTS 11
-
-static void write_part(const char *dir, unsigned part, unsigned record)
-{
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(file_closep) FILE *out = NULL;
-
-	assert_true(asprintf(&path, "%s/a1p%u.jsonl", dir, part) > 0);
-	unlink(path); /* it may be the input itself */
-	out = fopen(path, "we");
-	assert_non_null(out);
-	fprintf(out, "{\"recordId\":\"r%u\",\"modelInput\":{}}\n", record);
-}
-
-static void cut(struct store_part *all, const struct store_part *whole)
-{
-	char token[BACKEND_TOKEN_MAX];
-
-	for (unsigned i = 0; i < LARGE_PARTS; i++) {
-		snprintf(token, sizeof(token), "planted-%u", i);
-		all[i] = *whole;
-		all[i].seq = i + 1;
-		all[i].first = i;
-		all[i].record_count = 1;
-		all[i].token = i == 0 ? whole->token : strdup(token);
-	}
-}
-
-static int keep_row(void *ctx, const struct store_job *row)
-{
-	return store_job_copy(ctx, row);
-}
-
-/* The job that is staged in the store, alone there, is cut into parts of a record. */
-static void plant(struct jobskit *k)
-{
-	CLEANUP(str_freep) char *db = jobskit_path(k, "state.db");
-	CLEANUP(str_freep) char *dir = jobskit_path(k, "jobs/1/parts");
-	CLEANUP(store_job_release) struct store_job row = STORE_JOB_INIT;
-	struct store_part all[LARGE_PARTS], *whole = NULL;
-	struct err e = ERR_INIT;
-	size_t count = 0;
-
-	assert_int_equal(store_open(db, &k->store, &e), 0);
-	assert_int_equal(store_jobs(k->store, keep_row, &row, &e), 0);
-	assert_int_equal(store_parts(k->store, row.number, &whole, &count, &e), 0);
-	assert_int_equal(count, 1);
-	assert_int_equal(whole->phase, PART_STAGED);
-	cut(all, whole);
-	assert_int_equal(store_job_put(k->store, &row, all, LARGE_PARTS, &e), 0);
-	for (unsigned i = 0; i < LARGE_PARTS; i++) {
-		if (i > 0)
-			free(all[i].token);
-		write_part(dir, i + 1, i);
-	}
-	store_parts_free(whole, count);
-	store_close(STEAL(&k->store));
-}
 
 /* "large", LARGE_PARTS parts that are staged; the engine is stopped. */
 static void plant_large(struct jobskit *k)
@@ -147,7 +90,7 @@ static void plant_large(struct jobskit *k)
 	jobskit_wait_error(k, j, "cannot be reached");
 	job_unrefp(&j);
 	jobskit_stop(k);
-	plant(k);
+	assert_int_equal(jobskit_cut(k), LARGE_PARTS);
 	atomic_store(&k->provider->create_busy, 0);
 }
 

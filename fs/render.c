@@ -4,6 +4,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/job/cost.h"
+#include "fs/job/machine.h"
 
 /* What a person reads, and status.json, whose members are documented in
  * docs/semantics.md and only ever grow in number. */
@@ -36,16 +37,16 @@ static void render_bar(const struct view *v, struct buf *out)
 		 (unsigned long long)v->counts.failed);
 }
 
-/* Time left at the pace so far; only once there is a pace to speak of. */
+/* Time left at the pace of this attempt; only once there is one to speak of. */
 static void render_eta(const struct view *v, struct buf *out)
 {
-	uint64_t total = v->counts.total, done = v->counts.good + v->counts.failed;
-	int64_t passed = v->shown_ns - v->submitted_ns;
+	uint64_t done = v->attempt_counts.good + v->attempt_counts.failed;
+	int64_t passed = v->shown_ns - v->attempt_ns;
 
-	if (v->attempt != 1 || done == 0 || done >= total || passed < NS_PER_S)
+	if (done == 0 || v->attempt_left == 0 || passed < NS_PER_S)
 		return;
 	buf_add_str(out, "  about ");
-	add_hms(out, (int64_t)((double)passed / (double)done * (double)(total - done)));
+	add_hms(out, (int64_t)((double)passed / (double)done * (double)v->attempt_left));
 	buf_add_str(out, " left");
 }
 
@@ -58,6 +59,8 @@ static void render_expiry(const struct view *v, struct buf *out)
 		return;
 	buf_add_str(out, "  expires in ");
 	add_hms(out, left);
+	if (v->expiring > 1)
+		buf_addf(out, " (%u parts within the hour)", v->expiring);
 }
 
 static void render_progress(const struct view *v, struct buf *out)
@@ -122,10 +125,35 @@ static void render_usd(const struct view *v, const struct cost *c, struct buf *o
 		return;
 	}
 	buf_addf(out, "batch_usd      %.6f\non_demand_usd  %.6f\n", c->batch_usd, c->demand_usd);
+	buf_addf(out, "total_usd      %.6f\n", c->total_usd);
 	buf_addf(out,
 		 "price          %g in, %g out (on demand: %g in, %g out) USD per million tokens\n",
 		 v->price.batch_in, v->price.batch_out, v->price.demand_in, v->price.demand_out);
 	buf_addf(out, "source         %s\n", v->price.source);
+}
+
+/* "sample         3 records, 60 tokens in, 15 out, 0.000123 USD". */
+static void render_tally(const char *name, const struct tally *t, const struct cost *c, double usd,
+			 struct buf *out)
+{
+	if (t->records == 0)
+		return;
+	buf_addf(out, "%-14s %llu records, %llu tokens in, %llu out", name,
+		 (unsigned long long)t->records, (unsigned long long)t->tokens.input,
+		 (unsigned long long)t->tokens.output);
+	if (c->priced && !c->free)
+		buf_addf(out, ", %.6f USD", usd);
+	buf_add_char(out, '\n');
+}
+
+static void render_tallies(const struct view *v, const struct cost *c, struct buf *out)
+{
+	if (v->demand.input > 0 || v->demand.output > 0)
+		buf_addf(out, "on_demand      %llu tokens in, %llu out\n",
+			 (unsigned long long)v->demand.input, (unsigned long long)v->demand.output);
+	render_tally("padding", &v->padding, c, c->padding_usd, out);
+	render_tally("saved", &v->saved, c, c->saved_usd, out);
+	render_tally("sample", &v->sample, c, c->sample_usd, out);
 }
 
 static void render_cost(const struct view *v, struct buf *out)
@@ -138,6 +166,7 @@ static void render_cost(const struct view *v, struct buf *out)
 	} else {
 		buf_add_str(out, "input_tokens   unknown\noutput_tokens  unknown\n");
 	}
+	render_tallies(v, &c, out);
 	if (c.free) {
 		buf_add_str(out, "money          none: local: runs on this machine\n");
 		return;
@@ -197,12 +226,81 @@ static void add_cost(struct buf *out, const struct view *v)
 	}
 	buf_addf(out, "  \"cost\": {\"estimated\": %s, ", c.estimated ? "true" : "false");
 	if (c.priced && c.known)
-		buf_addf(out, "\"batch_usd\": %.6f, \"on_demand_usd\": %.6f, ", c.batch_usd,
-			 c.demand_usd);
+		buf_addf(out, "\"batch_usd\": %.6f, \"on_demand_usd\": %.6f, \"total_usd\": %.6f, ",
+			 c.batch_usd, c.demand_usd, c.total_usd);
 	else
-		buf_add_str(out, "\"batch_usd\": null, \"on_demand_usd\": null, ");
+		buf_add_str(out,
+			    "\"batch_usd\": null, \"on_demand_usd\": null, \"total_usd\": null, ");
 	buf_addf(out, "\"tokens\": {\"input\": %llu, \"output\": %llu}},\n",
 		 (unsigned long long)c.tokens.input, (unsigned long long)c.tokens.output);
+}
+
+static void add_tally(struct buf *out, const char *key, const struct tally *t)
+{
+	buf_addf(
+		out,
+		"  \"%s\": {\"records\": %llu, \"tokens\": {\"input\": %llu, \"output\": %llu}},\n",
+		key, (unsigned long long)t->records, (unsigned long long)t->tokens.input,
+		(unsigned long long)t->tokens.output);
+}
+
+static const char *how_name(int how)
+{
+	return how == RUN_ONDEMAND ? "ondemand" : how == RUN_PADDED ? "padded" : "batch";
+}
+
+/* Was that attempt made by retry_max?  The row counts them, and knows of the last. */
+static const char *automatic(const struct view *v, uint32_t attempt)
+{
+	uint32_t between;
+
+	if (attempt == 1 || v->auto_retries == 0)
+		return "false";
+	if (attempt == v->attempt)
+		return v->retryable_only ? "true" : "false";
+	/* Of the ones between. */
+	between = v->auto_retries - (v->retryable_only ? 1 : 0);
+	if (between == 0)
+		return "false";
+	return between + 2 >= v->attempt ? "true" : "null";
+}
+
+/* One attempt: its parts, which stand together, from i on.  Returns what is after
+ * them. */
+static size_t add_attempt(struct buf *out, const struct view *v, size_t i)
+{
+	const uint32_t attempt = v->parts[i].attempt;
+	bool over = attempt != v->attempt || job_state_is_end(v->state);
+	const int how = v->parts[i].how;
+	struct counts c = {0};
+
+	for (; i < v->part_count && v->parts[i].attempt == attempt; i++) {
+		const struct view_part *p = &v->parts[i];
+
+		c.total += p->record_count;
+		c.good += p->counts.good;
+		c.failed += p->counts.failed;
+	}
+	buf_addf(out,
+		 "    {\"attempt\": %u, \"how\": \"%s\", \"automatic\": %s, \"records\": %llu, "
+		 "\"good\": %llu, \"failed\": %llu, \"missing\": ",
+		 attempt, how_name(how), automatic(v, attempt), (unsigned long long)c.total,
+		 (unsigned long long)c.good, (unsigned long long)c.failed);
+	if (over)
+		buf_addf(out, "%llu}", (unsigned long long)(c.total - c.good - c.failed));
+	else
+		buf_add_str(out, "null}");
+	return i;
+}
+
+static void add_attempts(struct buf *out, const struct view *v)
+{
+	buf_add_str(out, "  \"attempts\": [");
+	for (size_t i = 0; i < v->part_count;) {
+		buf_add_str(out, i ? ",\n" : "\n");
+		i = add_attempt(out, v, i);
+	}
+	buf_add_str(out, v->part_count ? "\n  ],\n" : "],\n");
 }
 
 static void add_part(struct buf *out, const struct view_part *p)
@@ -212,6 +310,8 @@ static void add_part(struct buf *out, const struct view_part *p)
 	c.total = p->record_count;
 	buf_addf(out, "    {\"attempt\": %u, \"part\": %u, \"state\": \"%s\",\n", p->attempt,
 		 p->seq, job_state_name(p->state));
+	buf_addf(out, "     \"how\": \"%s\", \"padding\": %llu,\n", how_name(p->how),
+		 (unsigned long long)p->padding);
 	add_string(out, "     ", "provider_status", p->raw && p->raw[0] ? p->raw : NULL);
 	add_string(out, "     ", "provider_id", p->remote);
 	add_string(out, "     ", "token", p->token);
@@ -241,11 +341,15 @@ static void render_json(const struct view *v, struct buf *out)
 	add_counts(out, &v->counts, &v->tokens);
 	buf_add_str(out, ",\n");
 	add_cost(out, v);
+	add_tally(out, "padding", &v->padding);
+	add_tally(out, "saved", &v->saved);
+	add_tally(out, "sample", &v->sample);
 	buf_addf(out, "  \"attempt\": %u,\n  \"generation\": %u,\n", v->attempt, v->generation);
 	add_time(out, "  ", "created_at", v->created_ns);
 	add_time(out, "  ", "submitted_at", v->submitted_ns);
 	add_time(out, "  ", "ended_at", v->ended_ns);
 	add_time(out, "  ", "changed_at", v->times_ns[VIEW_TIME_STATUS]);
+	add_attempts(out, v);
 	buf_add_str(out, "  \"parts\": [");
 	for (size_t i = 0; i < v->part_count; i++) {
 		buf_add_str(out, i ? ",\n" : "\n");

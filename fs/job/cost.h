@@ -5,7 +5,7 @@
  * What a job costs, as far as it is known: tokens times prices.
  *
  * Before the end it is an estimate from the input, at most; afterwards it is
- * what the provider counted.  Pure.
+ * what the provider counted.  A sample is beside it, padding within it.  Pure.
  */
 
 #include <stdbool.h>
@@ -22,7 +22,10 @@ struct cost {
 	bool known;	/* there is a count or an estimate at all */
 	bool priced;	/* the model has a price, and the sums are true */
 	struct tokens tokens;
-	double batch_usd, demand_usd;
+	double batch_usd, demand_usd; /* all tokens, at either price */
+	double total_usd;	      /* each where it was run, and what was tried as a draft */
+	/* Of that: what only filled up; what was tried.  And what was not spent. */
+	double padding_usd, sample_usd, saved_usd;
 };
 
 struct cost cost_of(const struct view *v);

@@ -37,6 +37,29 @@ static int show_more(const struct job *j, const struct store_part *p, struct vie
 	return 0;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What a part says of the user's records.  Of what is good so far it cannot be told
+ * how much is padding: as much as there is, so that it is never too many. */
+static struct counts counts_of(const struct job *j, const struct store_part *p)
+{
+	/* Of one made elsewhere only the provider knows. */
+	uint64_t count = j->elsewhere ? larger(p->record_count, p->counts.total) : p->record_count;
+	struct counts c = {.total = count - smaller(p->padding, count)};
+
+	c.good = smaller(p->counts.good - smaller(p->padding, p->counts.good), c.total);
+	c.failed = smaller(p->counts.failed, c.total - c.good);
+	return c;
+}
+
 static void show_money(const struct job *j, struct view *v)
 {
 	struct backend *b = j->jobs->o.backend;
@@ -47,10 +70,18 @@ static void show_money(const struct job *j, struct view *v)
 	for (size_t i = 0; i < j->part_count; i++) {
 		const struct store_part *p = &j->parts[i];
 
-		if (p->phase == PART_CREATED && p->expires_ns &&
-		    (!v->expires_ns || p->expires_ns < v->expires_ns))
+		if (p->how == RUN_ONDEMAND) {
+			v->demand.input += p->tokens.input;
+			v->demand.output += p->tokens.output;
+		}
+		if (p->phase != PART_CREATED || !p->expires_ns)
+			continue;
+		if (!v->expires_ns || p->expires_ns < v->expires_ns)
 			v->expires_ns = p->expires_ns;
+		v->expiring += p->expires_ns - v->shown_ns <= 3600 * NS_PER_S;
 	}
+	v->demand.input = smaller(v->demand.input, v->tokens.input);
+	v->demand.output = smaller(v->demand.output, v->tokens.output);
 }
 
 static int show_parts(const struct job *j, struct view *v)
@@ -71,8 +102,10 @@ static int show_parts(const struct job *j, struct view *v)
 		q->seq = p->seq;
 		q->phase = p->phase;
 		q->state = p->state < 0 ? JOB_QUEUED : (enum job_state)p->state;
-		q->record_count = p->record_count;
-		q->counts = p->counts;
+		q->how = p->how;
+		q->padding = p->padding;
+		q->counts = counts_of(j, p);
+		q->record_count = q->counts.total;
 		q->tokens = p->tokens;
 		q->created_ns = p->created_ns;
 		q->ended_ns = p->ended_ns;
@@ -90,23 +123,49 @@ static int show_parts(const struct job *j, struct view *v)
 	return r;
 }
 
-/* Counts while an attempt runs: what was good before, and what its parts say. */
+static void show_attempt(const struct job *j, struct view *v)
+{
+	struct counts *c = &v->attempt_counts;
+
+	for (size_t i = 0; i < j->part_count; i++) {
+		const struct store_part *p = &j->parts[i];
+		struct counts of;
+
+		if (p->attempt != j->row.attempt)
+			continue;
+		of = counts_of(j, p);
+		c->total += of.total;
+		c->good += of.good;
+		c->failed += of.failed;
+		if (p->phase < PART_ENDED)
+			v->attempt_left += of.total - of.good - of.failed;
+		if (!v->attempt_ns || p->created_ns < v->attempt_ns)
+			v->attempt_ns = p->created_ns;
+		v->tokens.input += p->tokens.input;
+		v->tokens.output += p->tokens.output;
+	}
+}
+
+/* Counts while an attempt runs: what was good before, and what its parts say.
+ * Within an attempt they only grow: a provider may know less for a while. */
 static void show_counts(const struct job *j, struct view *v)
 {
+	const struct view *prev = j->view;
+
 	v->counts = j->row.counts;
 	v->tokens = j->row.tokens;
 	v->counts.total = j->row.record_count;
 	if (j->row.phase == PHASE_DRAFT || j->row.phase == PHASE_ENDED || j->row.ended_ns)
 		return; /* as do those that ended elsewhere */
-	v->counts.failed = 0;
-	for (size_t i = 0; i < j->part_count; i++) {
-		if (j->parts[i].attempt != j->row.attempt)
-			continue;
-		v->counts.good += j->parts[i].counts.good;
-		v->counts.failed += j->parts[i].counts.failed;
-		v->tokens.input += j->parts[i].tokens.input;
-		v->tokens.output += j->parts[i].tokens.output;
+	show_attempt(j, v);
+	v->counts.good += v->attempt_counts.good;
+	v->counts.failed = v->attempt_counts.failed;
+	if (prev->attempt == v->attempt && prev->attempt_ns && !prev->ended_ns) {
+		v->counts.good = larger(v->counts.good, prev->counts.good);
+		v->counts.failed = larger(v->counts.failed, prev->counts.failed);
 	}
+	v->counts.good = smaller(v->counts.good, v->counts.total);
+	v->counts.failed = smaller(v->counts.failed, v->counts.total - v->counts.good);
 }
 
 static void show_extras(struct job *j, enum job_state state, struct view *v)
@@ -148,6 +207,9 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->ended_ns = j->row.ended_ns;
 	v->due_ns = j->settle_due_ns;
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
+	v->how = j->row.how;
+	v->retryable_only = j->row.retryable_only;
+	v->auto_retries = j->row.auto_retries;
 	show_counts(j, v);
 	show_extras(j, state, v);
 	show_money(j, v);

@@ -84,9 +84,10 @@ static bool same_parts(const struct view *a, const struct view *b)
 	for (size_t i = 0; i < a->part_count; i++) {
 		const struct view_part *p = &a->parts[i], *q = &b->parts[i];
 
-		if (p->attempt != q->attempt || p->seq != q->seq || p->phase != q->phase ||
-		    p->state != q->state || p->ended_ns != q->ended_ns ||
-		    p->expires_ns != q->expires_ns || !same_text(p->more, q->more) ||
+		if (p->how != q->how || p->padding != q->padding || p->attempt != q->attempt ||
+		    p->seq != q->seq || p->phase != q->phase || p->state != q->state ||
+		    p->ended_ns != q->ended_ns || p->expires_ns != q->expires_ns ||
+		    !same_text(p->more, q->more) ||
 		    !same_numbers(&p->counts, &q->counts, &p->tokens, &q->tokens) ||
 		    !same_text(p->remote, q->remote) || !same_text(p->raw, q->raw) ||
 		    !same_text(p->message, q->message))

@@ -21,6 +21,9 @@
 struct view_part {
 	uint32_t attempt, seq;
 	int phase; /* enum part_phase */
+	int how;   /* enum run_how */
+	/* Of the user's records: padding is counted apart. */
+	uint64_t padding;
 	enum job_state state;
 	uint64_t record_count;
 	struct counts counts;
@@ -53,6 +56,14 @@ struct view {
 	uint64_t record_count, input_size_bytes;
 	struct counts counts; /* of all attempts; good and failed as known now */
 	struct tokens tokens;
+	/* Of the attempt that runs: its records, what of them can still come, since when. */
+	struct counts attempt_counts;
+	uint64_t attempt_left;
+	int64_t attempt_ns;
+	int how;		/* enum run_how: of the newest attempt */
+	bool retryable_only;	/* that was made by retry_max */
+	uint32_t auto_retries;	/* as so many were, of all */
+	struct tokens demand;	/* of tokens: what was run on demand */
 	struct tokens estimate; /* before it ran: at most these */
 	bool money, priced;	/* the source costs money; price is known */
 	struct price price;
@@ -61,6 +72,7 @@ struct view {
 	int64_t sample_ns;		     /* wall: JOB/sample.jsonl was made; 0: there is none */
 	int64_t created_ns, submitted_ns, ended_ns; /* wall; 0: not yet */
 	int64_t expires_ns;			    /* of the running part that goes first; 0 */
+	unsigned expiring;			    /* running parts that go within the hour */
 	int64_t shown_ns;			    /* when this view was made */
 	int64_t due_ns;				    /* Settling: when it will be submitted (wall) */
 	int64_t times_ns[VIEW_TIME_COUNT];

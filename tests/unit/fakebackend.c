@@ -296,6 +296,8 @@ static void status_of(const struct fakebackend *f, const struct fakepart *p,
 	*ret = (struct part_status){.state = p->state, .counts = {.total = p->record_count}};
 	if (job_state_is_end(p->state) && p->counts.total > 0)
 		ret->counts = p->counts;
+	if (!job_state_is_end(p->state))
+		ret->counts.good = atomic_load(&f->running_good);
 	snprintf(ret->raw, sizeof(ret->raw), "Fake%s", job_state_name(p->state));
 	if (job_state_is_end(p->state) && f->message)
 		snprintf(ret->message, sizeof(ret->message), "%s", f->message);

@@ -58,6 +58,7 @@ struct fakebackend {
 	atomic_int put_refused, create_refused, stop_refused, forget_again;
 	atomic_int fetch_error;	  /* -errno, of all */
 	atomic_int poll_torn;	  /* answers come, and then it fails */
+	atomic_uint running_good; /* what a part says that has not ended */
 	atomic_int end;		  /* enum job_state a part reaches; JOB_IN_PROGRESS: none yet */
 	atomic_bool ends_counted; /* only so many more end: */
 	atomic_int ends;

@@ -282,6 +282,42 @@ static void test_a_retry_of_too_few_is_not_sent(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* --- what is shown meanwhile --- */
+
+static bool has_good(struct job *j, void *count)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+
+	return v->counts.good == *(uint64_t *)count;
+}
+
+static bool part_has_good(struct job *j, void *count)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+
+	return v->part_count == 1 && v->parts[0].counts.good == *(uint64_t *)count;
+}
+
+static void test_counts_never_fall_nor_go_over_the_total(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	uint64_t one = 1, two = 2, three = 3;
+
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	atomic_store(&k->provider->running_good, 2);
+	j = jobskit_submit(k, "j");
+	jobskit_wait_for(k, j, has_good, &two, __FILE__, __LINE__);
+	atomic_store(&k->provider->running_good, 1);
+	jobskit_wait_for(k, j, part_has_good, &one, __FILE__, __LINE__);
+	assert_true(has_good(j, &two));
+	atomic_store(&k->provider->running_good, 5);
+	jobskit_wait_for(k, j, has_good, &three, __FILE__, __LINE__);
+	assert_true(part_has_good(j, &three));
+	atomic_store(&k->provider->end, JOB_COMPLETED);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 static bool log_has(struct job *j, const char *words)
 {
 	CLEANUP(fd_closep) int fd = -1;
@@ -368,6 +404,7 @@ int main(void)
 		TEST(test_a_retry_of_too_few_is_not_sent),
 		TEST(test_a_retry_of_too_few_names_the_ways_out),
 		TEST(test_forms_of_retry_are_for_sources_that_can),
+		TEST(test_counts_never_fall_nor_go_over_the_total),
 		TEST(test_submit_waits_for_the_draft_to_be_looked_at),
 	};
 

@@ -2,6 +2,7 @@
 
 	GET  /-/jobs                   name, ARN, status and history of each
 	GET  /-/requests               operation -> {count, bytes_in, bytes_out}
+	GET  /-/bought                 {asked, bought, records, most_bought, at_once_most} on demand
 	POST /-/knobs {"end": "Expired", ...}      as Double.setting(), for good
 	POST /-/faults {"operation", "kind", "count", "skip", "value"}
 	POST /-/clear                  no faults, and nothing seen yet
@@ -30,7 +31,8 @@ def totals(double):
 
 def set_knobs(double, values):
     for name, value in values.items():
-        for owner in (double.plane.knobs, double.plane, double.friends, double):
+        for owner in (double.plane.knobs, double.plane, double.runtime, double.friends,
+                      double):
             if hasattr(owner, name):
                 setattr(owner, name, value)
                 break
@@ -47,6 +49,8 @@ def serve_admin(double, request):
                                  "history": j.history} for j in double.jobs()])
         if what == "requests":
             return Answer(200, totals(double))
+        if what == "bought":
+            return Answer(200, double.runtime.summary())
         if what == "knobs":
             set_knobs(double, body)
         elif what == "faults":

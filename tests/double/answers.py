@@ -221,7 +221,7 @@ FAMILIES = {"claude": claude, "nova": nova, "titan-text": titan_text, "titan-ima
             "chat": chat}
 
 
-def answer(model, invocation, body, media_exists=lambda uri: True, odd=True):
+def answer(model, invocation, body, media_exists=lambda uri: True, odd=True, fated=True):
     """(modelOutput, tokens in, tokens out); or RecordError, or Missing."""
     media = []
     family = converse if invocation == "Converse" else FAMILIES[model.family]
@@ -231,6 +231,7 @@ def answer(model, invocation, body, media_exists=lambda uri: True, odd=True):
     for uri in media:
         if not media_exists(uri):
             raise RecordError(400, f"Could not find or access the S3 object {uri}")
-    fate(prompt)
+    if fated:
+        fate(prompt)
     text = answer_text(prompt, odd)
     return shape(text), words(prompt), 0 if model.output == "EMBEDDING" else words(text)

@@ -7,7 +7,7 @@
 	        ...
 	    double.fault("CreateModelInvocationJob", "lost")
 
-One port serves the control plane, STS, IAM, Service Quotas, SSO, instance metadata and a
+One port serves the control plane, the runtime, STS, IAM, Service Quotas, SSO, instance metadata and a
 container's credentials; AWS_ENDPOINT_URL may point all but S3 at it.  Every request but those
 that are unsigned by nature must be signed as botocore would sign it.  `requests` has all that
 came.  From another process: the admin interface below /-/ (admin.py), and from a shell:
@@ -39,6 +39,7 @@ from friends import Friends, form_of, xml_error
 from loopback import LoopbackService, break_off
 from plane import Answer, ApiError, Plane, Request, error_answer, route
 from quotarows import quota_rows
+from runtime import Runtime, route_runtime
 from s3server import OWNER, S3Server, missing, serve_shell
 from sigcheck import Key, Keyring, Refused, temporary, verify
 
@@ -103,6 +104,7 @@ class Double(LoopbackService):
         self.roles = {}  # role ARN -> (access key, secret) in S3
         self.bucket_regions = {}  # for wrong regions; S3Faults looks here as well
         self.plane = Plane(self.s3_of, self.bucket_regions.get)
+        self.runtime = Runtime(self.plane)
         self.friends = self.make_friends()
         self.faults, self.requests = [], []
         self.lock = threading.Lock()
@@ -159,7 +161,7 @@ class Double(LoopbackService):
         """Knobs (of jobs created meanwhile) or attributes of the plane, for a while."""
         before = []
         for name, value in values.items():
-            owner = next(o for o in (self.plane.knobs, self.plane, self.friends, self)
+            owner = next(o for o in (self.plane.knobs, self.plane, self.runtime, self.friends, self)
                          if hasattr(o, name))
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)
@@ -186,6 +188,7 @@ class Double(LoopbackService):
             self.requests.clear()
         self.plane.forget_all()
         self.plane.knobs.__init__()
+        self.runtime = Runtime(self.plane)
         self.bucket_regions.clear()
         self.friends = self.make_friends()
         self.roles.clear()
@@ -222,7 +225,8 @@ class Double(LoopbackService):
     def variables(self, s3_url=None):
         """The environment of a program that is to use all this."""
         return {**self.s3.variables(), "AWS_ENDPOINT_URL": self.url,
-                "AWS_ENDPOINT_URL_BEDROCK": self.url, "AWS_ENDPOINT_URL_STS": self.url,
+                "AWS_ENDPOINT_URL_BEDROCK": self.url,
+                "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url, "AWS_ENDPOINT_URL_STS": self.url,
                 "AWS_ENDPOINT_URL_IAM": self.url, "AWS_ENDPOINT_URL_SSO": self.url,
                 "AWS_ENDPOINT_URL_SSO_OIDC": self.url,
                 "AWS_ENDPOINT_URL_S3": s3_url or self.s3.endpoint}
@@ -270,6 +274,10 @@ class Double(LoopbackService):
             request.operation = form.get("Action", "?")
             service = "sts" if form.get("Version") == "2011-06-15" else "iam"
             return service, lambda: self.friends.serve_query(request, form)
+        found = route_runtime(request.method, request.path)
+        if found:
+            request.operation = found[0]
+            return "bedrock", lambda: self.runtime.serve(request, *found)
         found = route(request.method, request.path)
         if found is None:
             return "bedrock", None

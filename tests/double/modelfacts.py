@@ -67,8 +67,8 @@ class Resolved:
     refusal: str = None
 
 
-def resolve(text, region, account, application_profiles=()):
-    """A modelId of a create: the model and its full ARN, or why it is refused."""
+def resolve(text, region, account, application_profiles=(), batch=True):
+    """A modelId of a create (or of a call): the model and its full ARN, or why it is refused."""
     invalid = Resolved(refusal="The provided model identifier is invalid.")
     is_profile = "inference-profile/" in text
     if text.startswith("arn:"):
@@ -91,7 +91,7 @@ def resolve(text, region, account, application_profiles=()):
         if geo not in ("global", REGION_GEO.get(region)):
             return invalid
         arn = profile_arn(region, account, text)
-    if not model.batch:
+    if batch and not model.batch:
         return Resolved(refusal="Batch inference is not supported for the requested model.")
     return Resolved(model, arn)
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -117,6 +118,65 @@ def out_lines(double, job, name="in.jsonl.out"):
 
 
 # With the SDK.
+
+
+def test_the_sdk_invokes_models_one_by_one(sdk, double):
+    prompt = {"messages": [{"role": "user", "content": [{"text": "sdk one"}]}]}
+    claude = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9,
+              "messages": [{"role": "user", "content": "sdk two"}]}
+    nova, said, invoked, refused, unknown, denied = sdk.run(
+        ("Converse", {"modelId": "amazon.nova-micro-v1:0", **prompt}),
+        ("InvokeModel", {"modelId": "amazon.nova-micro-v1:0", "body": json.dumps(prompt)}),
+        ("InvokeModel", {"modelId": f"arn:aws:bedrock:us-east-1:{OWNER}:inference-profile/"
+                         + CLAUDE, "body": json.dumps(claude)}),
+        ("InvokeModel", {"modelId": "anthropic.claude-sonnet-4-6", "body": json.dumps(claude)}),
+        ("InvokeModel", {"modelId": "nobody.knows-it", "body": "{}"}),
+        ("InvokeModel", {"modelId": CLAUDE, "body": "{}"}))
+    blocks = nova["output"]["message"]["content"]
+    assert blocks[-1] == {"text": answer_text("sdk one")}, "no nulls on demand"
+    assert nova["usage"]["inputTokens"] == 2
+    assert json.loads(said["body"])["output"]["message"]["content"][0]["text"] == \
+        answer_text("sdk one")
+    assert json.loads(invoked["body"])["content"][0]["text"] == answer_text("sdk two")
+    assert refused.name == "ValidationException" and refused.typed and refused.status == 400
+    assert "on-demand throughput" in refused.message
+    assert unknown.name == "ValidationException" and "identifier is invalid" in unknown.message
+    assert denied.name == "ValidationException", "of the record: no anthropic_version"
+    assert double.runtime.summary()["bought"] == 3
+
+
+def test_the_runtimes_faults_reach_the_sdk_with_their_types(sdk, double):
+    def ask(text="fault", **settings):
+        body = json.dumps({"prompt": text})
+        with double.setting(**settings):
+            return sdk.run(("InvokeModel", {"modelId": "meta.llama3-1-8b-instruct-v1:0",
+                                            "body": body}))[0]
+
+    before = double.runtime.summary()["bought"]
+    for error, name, status in [
+            (ask(runtime_throttle_rate=1), "ThrottlingException", 429),
+            (ask(runtime_denied=True), "AccessDeniedException", 403),
+            (ask(runtime_error_rate=1), "InternalServerException", 500),
+            (ask("[[error:408:too long]]"), "ModelTimeoutException", 408),
+            (ask("[[error:424:it broke]]"), "ModelErrorException", 424),
+            (ask("[[missing]]"), "ModelErrorException", 424)]:
+        assert (error.name, error.status, error.typed) == (name, status, True)
+    assert double.runtime.summary()["bought"] == before, "refusals are not bought"
+    assert "generation" in ask("[[error:400:x]]", runtime_fates=False)["body"]
+    double.fault("InvokeModel", "throttle")
+    assert ask().name == "ThrottlingException"
+
+
+def test_the_runtime_lets_in_so_many_at_once(double):
+    def ask(i):
+        return signed(double, "POST", "/model/meta.llama3-1-8b-instruct-v1%3A0/invoke",
+                      json.dumps({"prompt": f"crowd {i}"}))[0]
+
+    with double.setting(runtime_parallel=2, runtime_latency=0.3), \
+            ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, range(8)))
+    assert sorted(set(statuses)) == [200, 429]
+    assert double.runtime.most_bought() <= 1 or statuses.count(200) == 2
 
 
 def test_the_sdk_makes_a_job_and_follows_it_to_its_end(sdk, double, front):

@@ -10,10 +10,15 @@
 
 import { readFileSync } from "node:fs";
 import * as bedrock from "@aws-sdk/client-bedrock";
+import * as runtime from "@aws-sdk/client-bedrock-runtime";
 import * as s3 from "@aws-sdk/client-s3";
+import { NodeHttpHandler } from "@smithy/node-http-handler";
 
+const modules = { bedrock, runtime, s3 };
 const clients = {
 	bedrock: new bedrock.BedrockClient({}),
+	// By itself it speaks HTTP/2, for its streams.
+	runtime: new runtime.BedrockRuntimeClient({ requestHandler: new NodeHttpHandler({}) }),
 	s3: new s3.S3Client({ forcePathStyle: true }),
 };
 
@@ -30,14 +35,16 @@ async function paginate(op, input) {
 async function call(op, input) {
 	if (op.startsWith("paginate"))
 		return paginate(op, input);
-	const module = bedrock[op + "Command"] ? "bedrock" : "s3";
-	const { [op + "Command"]: Command } = module === "s3" ? s3 : bedrock;
+	const module = ["bedrock", "runtime"].find((m) => modules[m][op + "Command"]) ?? "s3";
+	const { [op + "Command"]: Command } = modules[module];
 	for (const name of ["submitTimeAfter", "submitTimeBefore"])
 		if (input[name])
 			input[name] = new Date(input[name]);
 	const output = await clients[module].send(new Command(input));
 	if (output.Body)
 		output.Body = await output.Body.transformToString();
+	if (output.body) // bytes, of InvokeModel
+		output.body = output.body.transformToString();
 	return output;
 }
 
@@ -52,7 +59,7 @@ for (const { op, input } of JSON.parse(readFileSync(0, "utf8"))) {
 	} catch (e) {
 		results.push({ error: {
 			name: e.name, message: e.message, status: e.$metadata?.httpStatusCode,
-			typed: Boolean(bedrock[e.name] && e instanceof bedrock[e.name]),
+			typed: [bedrock, runtime].some((m) => m[e.name] && e instanceof m[e.name]),
 		} });
 	}
 }

@@ -55,6 +55,10 @@ static const struct cures_row rows[] = {
 	 "Anthropic's models want a form to be filled in, once an account",
 	 "fill it in on the model's page in the Bedrock console, wait a quarter of an hour, and run "
 	 "the job again"},
+	{"have access to the model with the specified model",
+	 "the account has no access to {model}, or {caller} may not invoke it",
+	 "open the model once in the model catalog of the Bedrock console, and allow {caller} "
+	 "bedrock:InvokeModel; " ASK_POLICY},
 	{"permissions to invokeModel", "{role} may not call {model}",
 	 "allow {role} bedrock:InvokeModel on the model, and for a profile on the profile and on its "
 	 "models in every region; " ASK_POLICY},

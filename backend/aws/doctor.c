@@ -326,6 +326,7 @@ static int ask_services(struct doctor *d, struct err *e)
 	doctor_ask_model(d);
 	doctor_ask_role_rights(d);
 	doctor_ask_jobs(d);
+	doctor_ask_ondemand(d);
 	doctor_ask_quotas(d);
 	return 0;
 }

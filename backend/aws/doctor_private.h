@@ -54,6 +54,7 @@ void doctor_ask_role_rights(struct doctor *d);
 /* The model: is it known here, by which id; what may we do with jobs of it? */
 void doctor_ask_model(struct doctor *d);
 void doctor_ask_jobs(struct doctor *d);
+void doctor_ask_ondemand(struct doctor *d);
 
 /* The account's limits for the model, where Service Quotas tells. */
 void doctor_ask_quotas(struct doctor *d);

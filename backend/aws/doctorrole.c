@@ -249,6 +249,28 @@ void doctor_ask_jobs(struct doctor *d)
 			      v.resource[0] && v.resource[0] != '*' ? v.resource : job);
 }
 
+/* Jobs do without it: so it is never a cross. */
+void doctor_ask_ondemand(struct doctor *d)
+{
+	static const char question[] = "may run on demand";
+	struct iam_question q = {.actions = {"bedrock:InvokeModel"}};
+	struct iam_verdict v;
+
+	if (!d->model_arn_count)
+		return;
+	for (size_t i = 0; i < d->model_arn_count; i++)
+		q.resources[i] = d->model_arns[i];
+	if (ask_about_us(d, question, &q, &v) < 0)
+		return;
+	if (v.allowed)
+		checklist_good(&d->list, question, "yes");
+	else
+		checklist_unsure(&d->list, question,
+				 "no: %s; only small = ondemand, sample and retry ondemand need "
+				 "bedrock:InvokeModel on %s",
+				 why_denied(&v), v.resource[0] ? v.resource : d->model_arns[0]);
+}
+
 static int ask_about_role(struct doctor *d, const char *question, struct iam_question *q,
 			  struct iam_verdict *ret)
 {

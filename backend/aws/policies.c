@@ -247,7 +247,8 @@ static int print_caller(struct policies *p, FILE *out)
 	fputs("# 1. The caller: for the identity that mounts.\n", out);
 	fputs("# Create is allowed on the job and on the model.  A profile's jobs run in several\n"
 	      "# regions, so its models are allowed in all of them (arn:...:bedrock:*::...).\n"
-	      "# The statement Check is for batchfs --check alone; it may be left out.\n",
+	      "# OnDemand is for records that are run one by one: small = ondemand, sample and\n"
+	      "# retry ondemand; Check is for batchfs --check.  Each of the two may be left out.\n",
 	      out);
 	begin_policy(p);
 	add_resource(p, "arn:%s:bedrock:%s:%s:model-invocation-job/*", p->partition, p->region,
@@ -277,6 +278,8 @@ static int print_caller(struct policies *p, FILE *out)
 		      "s3:ListMultipartUploadParts",
 		      NULL);
 	add_key_statement(p, "kms:Decrypt,kms:GenerateDataKey");
+	add_models(p);
+	add_statement(p, "OnDemand", "bedrock:InvokeModel", NULL);
 	add_resource(p, "*");
 	add_statement(p, "Check",
 		      "iam:GetRole,iam:SimulatePrincipalPolicy,"

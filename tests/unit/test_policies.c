@@ -130,6 +130,8 @@ static void test_filled_in(void **state)
 	expect(&p, 0, "PassRole",
 	       PARTS("iam:PassRole", "\"" ROLE "\"",
 		     "\"iam:PassedToService\":\"bedrock.amazonaws.com\""));
+	expect(&p, 0, "OnDemand",
+	       PARTS("bedrock:InvokeModel", "arn:aws:bedrock:*::foundation-model/*"));
 	expect(&p, 0, "Lists", PARTS("bedrock:ListModelInvocationJobs", "\"*\""));
 	expect(&p, 0, "Jobs",
 	       PARTS("bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"));
@@ -203,6 +205,7 @@ static void test_models(void **state)
 		print_all("", PARTS("role", ROLE, "region", "us-east-1", "model", rows[i].model),
 			  &p);
 		expect(&p, 0, "Create", PARTS(rows[i].has));
+		expect(&p, 0, "OnDemand", PARTS(rows[i].has, rows[i].has_too));
 		expect(&p, 2, "Model", PARTS(rows[i].has, rows[i].has_too));
 		if (strstr(p.text, rows[i].has_not))
 			fail_msg("%s: %s", rows[i].why, p.text);

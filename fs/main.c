@@ -132,11 +132,8 @@ static int open_jobs(struct daemon *d, struct err *e)
 				       .clock = clock_system(),
 				       .state_dir = d->dirs.state,
 				       .cache_dir = d->dirs.cache,
-				       .settle_ns = d->o.settle_ns,
-				       .settle_input_ns = d->o.settle_input_ns,
+				       .settings = d->o.settings,
 				       .poll_ns = d->o.poll_ns,
-				       .max_cost_usd = d->o.max_cost_usd,
-				       .submit_manual = d->o.submit_manual,
 				       .fetch_auto = d->o.fetch_auto,
 				       .changed = changed,
 				       .ctx = d};

@@ -29,6 +29,9 @@ static const char help[] =
 	"  settle_input=SECONDS  the same, input.jsonl written last (10)\n"
 	"  poll=SECONDS      how often running jobs are looked at (local: 1, bedrock: 60)\n"
 	"  max_cost=USD      a job whose estimate is above it is held\n"
+	"  small=WHAT        refuse, pad or ondemand: fewer records than the source takes\n"
+	"  retry_max=N       failed records that may go better are run again, N times\n"
+	"  dedupe=yes        equal inputs are sent once, and known results used again\n"
 	"  allow_other       other users may read\n"
 	"  ro                nothing may be changed through the mount\n"
 	"Of local:\n"
@@ -150,18 +153,21 @@ static int set_source_option(struct options *o, const char *key, const char *val
 
 static int set_value(struct options *o, const char *key, const char *value, struct err *e)
 {
+	int r;
+
 	if (!value[0])
 		return err_set(e, -EINVAL, "-o %s=: a value is missing", key);
-	if (strcmp(key, "max_cost") == 0)
-		return kv_parse_double("-o max_cost", value, 0.000001, 1e9, &o->max_cost_usd, e);
+	r = settings_set(&o->settings, key, value, e);
+	if (r != -ENOENT)
+		return r;
 	if (strcmp(key, "fetch") == 0)
 		return set_choice(key, value, "manual", "auto", &o->fetch_auto, e);
 	if (strcmp(key, "model") == 0)
 		return set_text(value, &o->model, e);
 	if (strcmp(key, "prices") == 0) {
 		CLEANUP(str_freep) char *path = NULL;
-		int r = make_absolute(value, &path, e);
 
+		r = make_absolute(value, &path, e);
 		return r < 0 ? r : set_source_option(o, key, path, e);
 	}
 	if (strcmp(key, "state") == 0)
@@ -170,19 +176,12 @@ static int set_value(struct options *o, const char *key, const char *value, stru
 		return make_absolute(value, &o->cache, e);
 	if (strcmp(key, "config") == 0)
 		return make_absolute(value, &o->config, e);
-	if (strcmp(key, "settle") == 0)
-		return set_seconds(key, value, &o->settle_ns, e);
-	if (strcmp(key, "settle_input") == 0)
-		return set_seconds(key, value, &o->settle_input_ns, e);
 	if (strcmp(key, "poll") == 0) {
-		int r = set_seconds(key, value, &o->poll_ns, e);
-
+		r = set_seconds(key, value, &o->poll_ns, e);
 		if (r == 0 && o->poll_ns < 10 * NS_PER_MS)
 			return err_set(e, -EINVAL, "-o poll=%s: at least 0.01", value);
 		return r;
 	}
-	if (strcmp(key, "submit") == 0)
-		return set_choice(key, value, "auto", "manual", &o->submit_manual, e);
 	if (is_passed_over(key))
 		return 0;
 	return set_source_option(o, key, value, e);
@@ -329,8 +328,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 	char *places[3];
 	int count = 0, r;
 
-	*ret = (struct options){.settle_ns = 2 * NS_PER_S,
-				.settle_input_ns = 10 * NS_PER_S,
+	*ret = (struct options){.settings = settings_default,
 				.env_home = getenv("HOME"),
 				.env_state_home = getenv("XDG_STATE_HOME"),
 				.env_cache_home = getenv("XDG_CACHE_HOME"),

@@ -18,6 +18,7 @@
 #include "fs/base/err.h"
 #include "fs/base/kv.h"
 #include "fs/base/macros.h"
+#include "fs/job/settings.h"
 
 struct options {
 	char *source;		      /* "local:", "bedrock:BUCKET/PREFIX" */
@@ -26,10 +27,9 @@ struct options {
 	struct kv bedrock;	      /* options that are its own, checked */
 	char *mountpoint;	      /* absolute; NULL with check and print_iam */
 	char *state, *cache, *config; /* absolute, or NULL */
-	int64_t settle_ns, settle_input_ns;
-	int64_t poll_ns;     /* 0: as the source thinks best */
-	double max_cost_usd; /* 0: no limit */
-	bool submit_manual, fetch_auto, allow_other, read_only;
+	struct settings settings;     /* of jobs */
+	int64_t poll_ns;	      /* 0: as the source thinks best */
+	bool fetch_auto, allow_other, read_only;
 	char *model; /* to look for with check, or NULL */
 	bool check, print_iam;
 	bool foreground, debug;

@@ -9,7 +9,6 @@
 
 #include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
-#include "fs/job/precheck.h"
 
 /*
  * A job's life in memory.  The record (row, parts, results) belongs to the
@@ -71,18 +70,10 @@ static int check_model(void *ctx, const char *model, struct err *e)
 static int check_config(void *ctx, const char *key, const char *value, struct err *e)
 {
 	struct backend *b = ((struct job *)ctx)->jobs->o.backend;
-	double number;
+	struct settings s = settings_default;
+	int r = settings_set(&s, key, value, e);
 
-	if (strcmp(key, "submit") == 0) {
-		if (strcmp(value, "auto") == 0 || strcmp(value, "manual") == 0)
-			return 0;
-		return err_set(e, -EINVAL, "config: submit is auto or manual, not \"%s\"", value);
-	}
-	if (strcmp(key, "max_cost") == 0)
-		return precheck_parse_cost(value, &number, e);
-	if (strcmp(key, "settle") == 0 || strcmp(key, "settle_input") == 0)
-		return kv_parse_double(key, value, 0, 86400, &number, e);
-	return b->ops->check_config(b, key, value, e);
+	return r != -ENOENT ? r : b->ops->check_config(b, key, value, e);
 }
 
 static void draft_changed(void *ctx)

@@ -30,6 +30,7 @@
 #include "fs/base/macros.h"
 #include "fs/job/job.h"
 #include "fs/job/machine.h"
+#include "fs/job/settings.h"
 
 /* What memory and the time of a start allow (docs/semantics.md, "Limits"). */
 #define JOBS_JOBS_MAX 100000
@@ -49,11 +50,9 @@ struct jobs_options {
 	struct store *store;	 /* borrowed likewise */
 	struct clock *clock;
 	const char *state_dir, *cache_dir; /* absolute; kept as copies */
-	int64_t settle_ns, settle_input_ns;
+	struct settings settings;	   /* of jobs whose config does not say otherwise */
 	int64_t poll_ns; /* at most between two polls; 0: as the backend thinks best */
-	bool submit_manual;
-	bool fetch_auto;     /* what jobs made elsewhere have is fetched when they end */
-	double max_cost_usd; /* a job that may cost more is held; 0: no limit */
+	bool fetch_auto; /* what jobs made elsewhere have is fetched when they end */
 	/* What (bits of enum jobs_change) happened; a new view is in place; no
 	 * lock held; any pool thread. */
 	void (*changed)(void *ctx, struct job *j, unsigned what);

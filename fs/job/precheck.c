@@ -5,7 +5,6 @@
 #include "fs/job/cost.h"
 
 #define WARNINGS_LOGGED_MAX 20
-#define COST_MAX_USD	    1e9
 
 static void log_warnings(struct job *j, const struct buf *warnings)
 {
@@ -103,15 +102,4 @@ bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words)
 	add_usd(words, max_usd);
 	buf_add_str(words, "; `echo submit > ctl` submits it all the same\n");
 	return true;
-}
-
-int precheck_parse_cost(const char *value, double *ret, struct err *e)
-{
-	if (strcmp(value, "none") == 0) {
-		*ret = 0;
-		return 0;
-	}
-	if (kv_parse_double("max_cost", value, 0.000001, COST_MAX_USD, ret, NULL) == 0)
-		return 0;
-	return err_set(e, -EINVAL, "max_cost = %.60s: give US dollars, as 12.50, or none", value);
 }

@@ -20,7 +20,4 @@ MUST_CHECK int precheck_input(struct job *j, const struct draft_summary *sum, st
  * what to do. */
 bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words);
 
-/* "12.5", or "none" (0). */
-MUST_CHECK int precheck_parse_cost(const char *value, double *ret, struct err *e);
-
 #endif

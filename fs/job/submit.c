@@ -22,39 +22,16 @@
 
 /* --- the draft --- */
 
-/* Settings of JOB/config over those of the mount. */
-struct settings {
-	bool manual;
-	int64_t settle_ns, settle_input_ns;
-	double max_cost_usd;
-};
-
+/* Never the mount's settings in place of the job's. */
 static int read_settings(struct job *j, struct settings *ret, struct err *e)
 {
 	CLEANUP(kv_release) struct kv kv = KV_INIT;
-	const struct jobs_options *o = &j->jobs->o;
-	const char *v;
-	double s;
-	int r;
+	int r = draft_config(j->draft, &kv, e);
 
-	*ret = (struct settings){.manual = o->submit_manual,
-				 .settle_ns = o->settle_ns,
-				 .settle_input_ns = o->settle_input_ns,
-				 .max_cost_usd = o->max_cost_usd};
-	r = draft_config(j->draft, &kv, e);
-	if (r < 0)
-		return r; /* never the mount's settings in place of the job's */
-	if ((v = kv_get(&kv, "submit")))
-		ret->manual = strcmp(v, "manual") == 0;
-	if ((v = kv_get(&kv, "max_cost")))
-		ignore_error(precheck_parse_cost(v, &ret->max_cost_usd,
-						 NULL)); /* checked when written */
-	if ((v = kv_get(&kv, "settle")) && kv_parse_double("settle", v, 0, 86400, &s, NULL) == 0)
-		ret->settle_ns = (int64_t)(s * (double)NS_PER_S);
-	if ((v = kv_get(&kv, "settle_input")) &&
-	    kv_parse_double("settle_input", v, 0, 86400, &s, NULL) == 0)
-		ret->settle_input_ns = (int64_t)(s * (double)NS_PER_S);
-	return 0;
+	*ret = j->jobs->o.settings;
+	if (r == 0)
+		settings_take(ret, &kv);
+	return r;
 }
 
 static bool is_held(const struct store_wishes *w, const struct settings *set)

@@ -62,7 +62,7 @@ static void run(const struct crash *s, struct jobskit *k, int die_at)
 {
 	CLEANUP(job_unrefp) struct job *j = NULL;
 
-	k->o.submit_manual = false;
+	k->o.settings.manual = false;
 	atomic_store(&k->provider->ticks, 0);
 	atomic_store(&k->provider->die_at, die_at);
 	jobskit_start(k);

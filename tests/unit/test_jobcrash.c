@@ -10,7 +10,7 @@ static void prepare_held(struct jobskit *k)
 {
 	struct job *j;
 
-	k->o.submit_manual = true;
+	k->o.settings.manual = true;
 	jobskit_start(k);
 	j = jobskit_submit(k, "j");
 	jobskit_wait(k, j, JOB_HELD);

@@ -148,7 +148,7 @@ static void test_a_submit_does_not_outlive_a_refusal(void **state)
 	CLEANUP(job_unrefp) struct job *j = NULL;
 
 	jobskit_stop(k);
-	k->o.submit_manual = true;
+	k->o.settings.manual = true;
 	jobskit_start(k);
 	atomic_store(&k->provider->create_refused, 1);
 	j = jobskit_submit(k, "held");
@@ -168,7 +168,7 @@ static void test_a_submit_left_on_a_draft_that_is_not_ready(void **state)
 	uint64_t number;
 
 	jobskit_stop(k);
-	k->o.submit_manual = true;
+	k->o.settings.manual = true;
 	jobskit_start(k);
 	j = jobskit_submit(k, "held");
 	jobskit_wait(k, j, JOB_HELD);

@@ -65,6 +65,7 @@ static const char job_select[] =
 static const char part_replace[] =
 	"INSERT INTO part (" PART_COLUMNS ") VALUES (" PART_VALUES ")"
 	" ON CONFLICT (job, attempt, seq) DO UPDATE SET (" PART_COLUMNS ") = (" PART_VALUES ")";
+static const char parts_delete[] = "DELETE FROM part WHERE job = ?1";
 static const char part_select[] =
 	"SELECT " PART_COLUMNS " FROM part WHERE job = ?1 ORDER BY attempt, seq";
 
@@ -256,8 +257,22 @@ int store_jobs_add(struct store *s, struct store_job *jobs, const struct store_p
 	return r;
 }
 
-int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
-		  size_t part_count, struct err *e)
+static int delete_parts_locked(struct store *s, uint64_t job, struct err *e)
+{
+	CLEANUP(finalizep) sqlite3_stmt *delete = NULL;
+	struct storerow c;
+	int r = prepare(s->db, parts_delete, &delete, e);
+
+	if (r < 0)
+		return r;
+	c = (struct storerow){.s = delete};
+	storerow_put_u64(&c, job);
+	return run(s->db, &c, e);
+}
+
+/* alone: it has no parts any more. */
+static int put(struct store *s, struct store_job *j, const struct store_part *parts,
+	       size_t part_count, bool alone, struct err *e)
 {
 	int r;
 
@@ -265,6 +280,8 @@ int store_job_put(struct store *s, struct store_job *j, const struct store_part 
 	r = schema_exec(s->db, "BEGIN IMMEDIATE", e);
 	if (r == 0) {
 		r = update_locked(s, j, e);
+		if (r == 0 && alone)
+			r = delete_parts_locked(s, j->number, e);
 		if (r == 0 && part_count)
 			r = replace_parts_locked(s, j->number, parts, part_count, e);
 		if (r == 0)
@@ -276,6 +293,17 @@ int store_job_put(struct store *s, struct store_job *j, const struct store_part 
 	}
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
+		  size_t part_count, struct err *e)
+{
+	return put(s, j, parts, part_count, false, e);
+}
+
+int store_job_put_alone(struct store *s, struct store_job *j, struct err *e)
+{
+	return put(s, j, NULL, 0, true, e);
 }
 
 /* One row of number is to be changed by the bound statement. */

@@ -127,6 +127,9 @@ MUST_CHECK int store_jobs_add(struct store *s, struct store_job *jobs,
 MUST_CHECK int store_job_put(struct store *s, struct store_job *j, const struct store_part *parts,
 			     size_t part_count, struct err *e);
 
+/* The same, and the job has no parts any more. */
+MUST_CHECK int store_job_put_alone(struct store *s, struct store_job *j, struct err *e);
+
 /* The name and the wishes have writers of their own, which do not wait for who
  * has the job checked out: store_job_put() leaves both alone, and these leave
  * the revision alone.  -ENOENT: deleted; -EEXIST: the name is taken. */

@@ -1,6 +1,10 @@
 #include "fs/base/fdio.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <string.h>
+#include <unistd.h>
 
 int fdio_write(int fd, const void *bytes, size_t size)
 {
@@ -49,4 +53,33 @@ int fdio_pipe(int fds[2])
 			close(low[i]);
 	}
 	return fds[0] < 0 || fds[1] < 0 ? -EMFILE : 0;
+}
+
+int fdio_pread(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	char *to = bytes;
+
+	while (size > 0) {
+		ssize_t n = pread(fd, to, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ESTALE;
+		to += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int fdio_sync_parent(const char *path)
+{
+	CLEANUP(str_freep) char *copy = strdup(path);
+	CLEANUP(fd_closep) int fd = -1;
+
+	if (!copy)
+		return -ENOMEM;
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }

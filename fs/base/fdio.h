@@ -2,8 +2,8 @@
 #define FS_BASE_FDIO_H
 
 /*
- * Whole writes: write(2) may write a part, or be interrupted, and a caller who
- * has all the bytes at hand wants neither.
+ * Whole reads and writes: read(2) and write(2) may do a part, or be interrupted, and a
+ * caller who wants all the bytes wants neither.
  *
  * Threads: any, for different descriptors.  Errors: 0 or -errno; after one, a
  * part may have been written.
@@ -16,6 +16,12 @@
 
 MUST_CHECK int fdio_write(int fd, const void *bytes, size_t size);
 MUST_CHECK int fdio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset);
+
+/* Exactly size bytes.  -ESTALE: the file ends before them. */
+MUST_CHECK int fdio_pread(int fd, void *bytes, size_t size, uint64_t offset);
+
+/* Makes what was done to the names in the directory of path durable. */
+MUST_CHECK int fdio_sync_parent(const char *path);
 
 /* A pipe, close-on-exec, of two descriptors above 2: neither is one of the
  * streams of a child that it is to become. */

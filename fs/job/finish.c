@@ -374,7 +374,8 @@ static bool expect_generation(struct job *j)
 static void rest(struct job *j)
 {
 	const struct store_wishes *w = &j->wishes;
-	bool automatic = j->row.phase == PHASE_ELSEWHERE && j->jobs->o.fetch_auto;
+	bool automatic =
+		(j->row.phase == PHASE_ELSEWHERE && j->jobs->o.fetch_auto) || retry_is_due(j);
 
 	if (!w->held && !w->submit && !w->stop && !w->retry && !w->fetch && !w->purge && !automatic)
 		j->due_ns = INT64_MAX;
@@ -461,6 +462,7 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 		}
 		j->row.end_state = (int)end;
 		j->row.error = error;
+		j->row.retryable_only = retry_is_worth(j, end, sum->retryable_count);
 		if (!j->row.ended_ns) /* elsewhere it ended long ago */
 			j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
 	}
@@ -503,46 +505,10 @@ int finish_collect(struct job *j, struct err *e)
 	job_log(j, "ended: %llu of %llu records good, %llu failed",
 		(unsigned long long)sum.counts.good, (unsigned long long)sum.counts.total,
 		(unsigned long long)sum.counts.failed);
+	if (retry_is_due(j))
+		return 1; /* the end is not shown to those who wait for one */
 	show_end(j);
 	return 0;
-}
-
-static int start_retry(struct job *j, struct err *e)
-{
-	static const struct store_wishes used = {.retry = true};
-	uint64_t count = j->row.counts.total - j->row.counts.good;
-	struct store_job old = j->row;
-	struct err late = ERR_INIT;
-	/* What came too late for the attempt before is not for this one. */
-	int r = job_drop_wishes(
-		j,
-		(struct store_wishes){
-			.held = true, .submit = true, .stop = true, .retry = count == 0},
-		e);
-
-	if (r < 0 || count == 0)
-		return r;
-	r = parts_add(j, j->row.attempt + 1, count, e);
-	if (r < 0)
-		return r;
-	j->row.attempt++;
-	j->row.ended_ns = 0;
-	j->row.error = NULL;
-	r = job_move(j, EV_RETRY, e);
-	if (r < 0) {
-		j->row = old;
-		parts_drop_last(j);
-		return r;
-	}
-	free(old.error);
-	j->stop_sent = false;
-	draft_set_seal(j->draft, DRAFT_ACTIVE);
-	/* If this cannot be stored the wish is dropped with the end. */
-	if (job_drop_wishes(j, used, &late) < 0)
-		log_warning("finish", "%s", late.text);
-	job_log(j, "retry: attempt %u, %llu records", j->row.attempt, (unsigned long long)count);
-	job_publish(j, JOB_UPLOADING, "");
-	return 1;
 }
 
 /* Somebody found them gone or damaged, or is about to rely on them. */
@@ -577,8 +543,8 @@ int finish_ended(struct job *j, struct err *e)
 		}
 		drop_generation(j, j->row.generation - 1); /* if a crash left it */
 	}
-	if (job_wishes(j).retry) {
-		r = start_retry(j, e);
+	if (job_wishes(j).retry || retry_is_due(j)) {
+		r = retry_start(j, e);
 		if (r != 0)
 			return r;
 	}

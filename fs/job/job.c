@@ -363,6 +363,17 @@ void job_log(struct job *j, const char *fmt, ...)
 
 /* --- wishes and being due --- */
 
+int job_settings(struct job *j, struct settings *ret, struct err *e)
+{
+	CLEANUP(kv_release) struct kv kv = KV_INIT;
+	int r = draft_config(j->draft, &kv, e);
+
+	*ret = j->jobs->o.settings;
+	if (r == 0)
+		settings_take(ret, &kv);
+	return r;
+}
+
 struct store_wishes job_wishes(struct job *j)
 {
 	struct store_wishes w;
@@ -426,6 +437,8 @@ int job_save(struct job *j, struct err *e)
 {
 	if (atomic_load(&j->removed))
 		return 0;
+	if (j->row.phase == PHASE_DRAFT) /* has no parts, or they were refused */
+		return store_job_put_alone(j->jobs->o.store, &j->row, e);
 	return store_job_put(j->jobs->o.store, &j->row, j->parts, j->part_count, e);
 }
 

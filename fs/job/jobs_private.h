@@ -4,7 +4,9 @@
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
  * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), sample.c (some of
- * it before), submit.c (draft to running parts), parts.c (tokens, refusals), track.c (watching them), finish.c
+ * it before), submit.c (drafts, and
+ * the watch over what runs), staging.c (plan and inputs of an attempt), parts.c (tokens,
+ * refusals), launch.c (creates), track.c (polling), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
  * (their results), purge.c.
  */
@@ -165,6 +167,8 @@ MUST_CHECK int job_save(struct job *j, struct err *e);
 /* The row, and of the parts only p. */
 MUST_CHECK int job_save_part(struct job *j, const struct store_part *p, struct err *e);
 struct store_wishes job_wishes(struct job *j);
+/* The job's config over the settings of the mount, never these in its place. */
+MUST_CHECK int job_settings(struct job *j, struct settings *ret, struct err *e);
 /* Takes those wishes back, in the store first. */
 MUST_CHECK int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e);
 /* With its mutex: is it due for nothing, or for a purge, which changes nothing of
@@ -186,11 +190,19 @@ MUST_CHECK int finish_ended(struct job *j, struct err *e);
 void finish_reopen(struct job *j);
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
+/* retry.c */
+/* Is an automatic retry to follow this end? */
+bool retry_is_due(const struct job *j);
+/* Is one to follow an end with so many records that may go better by themselves? */
+bool retry_is_worth(struct job *j, enum job_state end, uint64_t retryable_count);
+/* Begins the next attempt, as was asked for or is due.  0: nothing is left to retry. */
+MUST_CHECK int retry_start(struct job *j, struct err *e);
+
 /* parts.c */
 /* Random, never made twice; the caller's to free. */
 MUST_CHECK int parts_make_token(char **ret, struct err *e);
-/* A new part of that attempt at the end of the list; not stored yet. */
-MUST_CHECK int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e);
+/* A new part of the attempt at the end of the list, seq from 1; not stored yet. */
+MUST_CHECK int parts_add(struct job *j, uint32_t seq, uint64_t record_count, struct err *e);
 void parts_drop_last(struct job *j);
 bool parts_is_current(const struct job *j, const struct store_part *p);
 /* Was it created, or may it have been?  A create call is not sent before the

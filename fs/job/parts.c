@@ -26,7 +26,7 @@ int parts_make_token(char **ret, struct err *e)
 	return *ret ? 0 : -ENOMEM;
 }
 
-int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err *e)
+int parts_add(struct job *j, uint32_t seq, uint64_t record_count, struct err *e)
 {
 	struct store_part *parts =
 		realloc(j->parts, (j->part_count + 1) * sizeof(struct store_part));
@@ -39,8 +39,8 @@ int parts_add(struct job *j, uint32_t attempt, uint64_t record_count, struct err
 	p = &parts[j->part_count];
 	*p = (struct store_part)STORE_PART_INIT;
 	p->job = j->number;
-	p->attempt = attempt;
-	p->seq = 1;
+	p->attempt = j->row.attempt;
+	p->seq = seq;
 	p->phase = PART_PLANNED;
 	p->record_count = record_count;
 	p->created_ns = clock_wall_ns(j->jobs->o.clock);
@@ -118,7 +118,7 @@ void parts_drop(struct job *j)
 			j->parts[i].phase = PART_DROPPED;
 }
 
-/* The job is a draft again; its token is not used a second time. */
+/* The job is a draft again, and its tokens are not used a second time. */
 static int back_to_draft(struct job *j, char *words, struct err *e)
 {
 	struct store_job old = j->row;
@@ -128,17 +128,14 @@ static int back_to_draft(struct job *j, char *words, struct err *e)
 		free(words);
 		return r;
 	}
-	for (size_t i = 0; i < j->part_count; i++)
-		j->parts[i].phase = PART_DROPPED;
 	j->row.attempt = 0;
+	j->row.how = RUN_BATCH;
 	j->row.submitted_ns = 0;
 	j->row.error = words;
 	r = job_move(j, EV_REFUSED, e);
 	if (r < 0) { /* as it was: the provider is asked again */
 		free(words);
 		j->row = old;
-		for (size_t i = 0; i < j->part_count; i++)
-			j->parts[i].phase = old.phase == PHASE_STAGING ? PART_PLANNED : PART_STAGED;
 		return r;
 	}
 	free(old.error);

@@ -91,7 +91,10 @@ bool precheck_is_dear(const struct job *j, double max_usd, struct buf *words)
 				   "prices=FILE gives a price\n");
 		return true;
 	}
-	usd = cost_usd(&j->row.estimate, price.batch_in, price.batch_out);
+	if (j->row.how == RUN_ONDEMAND)
+		usd = cost_usd(&j->row.estimate, price.demand_in, price.demand_out);
+	else
+		usd = cost_usd(&j->row.estimate, price.batch_in, price.batch_out);
 	if (usd <= max_usd)
 		return false;
 	buf_add_str(words, "it may cost up to ");

@@ -21,6 +21,7 @@
  */
 
 #define WINDOW_SIZE (256u * 1024)
+#define MEMBER	    "\"recordId\":\"%s\","
 
 /* A part on its way to disk. */
 struct staging {
@@ -119,7 +120,7 @@ static int put_id(struct staging *s, uint64_t index, uint64_t offset, uint64_t s
 		return r;
 	input_generated_id(index, id);
 	/* A record has a modelInput, so something follows the comma. */
-	n = snprintf(member, sizeof(member), "\"recordId\":\"%s\",", id);
+	n = snprintf(member, sizeof(member), MEMBER, id);
 	*ret = taken;
 	return put(s, member, (size_t)n);
 }
@@ -232,4 +233,32 @@ int stage_part(const struct input *in, int source_fd, const char *source_path, u
 		return err_errno(e, r, "cannot write %s", part_path);
 	}
 	return 0;
+}
+
+int stage_size(const struct input *in, uint64_t index, uint64_t *ret)
+{
+	uint64_t offset, size;
+	bool has_id = true;
+	char id[24];
+	int r = input_locate(in, index, &offset, &size);
+
+	if (r == 0)
+		r = input_has_id(in, index, &has_id);
+	if (r < 0)
+		return r;
+	if (!has_id)
+		size += strlen(MEMBER) - strlen("%s") + input_generated_id(index, id);
+	*ret = size + 1; /* the newline */
+	return 0;
+}
+
+int stage_copy(const struct input *in, int source_fd, const char *path, struct err *e)
+{
+	int r = check_request(in, source_fd, 0, input_record_count(in), e);
+
+	if (r < 0)
+		return r;
+	unlink(path);
+	r = copy_records(in, source_fd, 0, input_record_count(in), path);
+	return r < 0 ? err_errno(e, r, "cannot write %s", path) : 0;
 }

@@ -25,4 +25,11 @@ struct input;
 MUST_CHECK int stage_part(const struct input *in, int source_fd, const char *source_path,
 			  uint64_t first, uint64_t count, const char *part_path, struct err *e);
 
+/* The bytes that record index takes in a part.  Errors as input_locate(). */
+MUST_CHECK int stage_size(const struct input *in, uint64_t index, uint64_t *ret);
+
+/* All records into a new file at path, which may be written on: never a link.  Errors
+ * as above. */
+MUST_CHECK int stage_copy(const struct input *in, int source_fd, const char *path, struct err *e);
+
 #endif

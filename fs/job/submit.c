@@ -1,93 +1,58 @@
 /*
- * From a draft to running parts.
+ * From a draft to a submitted job, and the watch over what runs of it.
  *
- * The crash argument: a part's token is in the store, with the phase, before
- * its input is put anywhere; its create call (launch.c) carries that token.
- * The inputs are sealed before the phase is stored, and a stored phase seals
- * them again.
+ * The crash argument: the inputs are sealed before the phase is stored, and a
+ * stored phase seals them again.  What follows is planned from them (staging.c).
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "fs/base/fdio.h"
 #include "fs/base/log.h"
-#include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
 #include "fs/job/precheck.h"
-#include "fs/job/stage.h"
+#include "fs/job/small.h"
 
 /* --- the draft --- */
-
-/* Never the mount's settings in place of the job's. */
-static int read_settings(struct job *j, struct settings *ret, struct err *e)
-{
-	CLEANUP(kv_release) struct kv kv = KV_INIT;
-	int r = draft_config(j->draft, &kv, e);
-
-	*ret = j->jobs->o.settings;
-	if (r == 0)
-		settings_take(ret, &kv);
-	return r;
-}
 
 static bool is_held(const struct store_wishes *w, const struct settings *set)
 {
 	return (w->held || set->manual) && !w->submit;
 }
 
-/* What the backend cannot take is said before anything is sealed. */
-static bool fits(struct job *j, const struct draft_summary *sum, struct buf *error)
+/* Fewer records than the source takes are told of before anything is sealed. */
+static bool fits(struct job *j, const struct draft_summary *sum, const struct settings *set,
+		 struct buf *error)
 {
 	struct backend *b = j->jobs->o.backend;
-	struct backend_limits l;
+	enum run_how how = RUN_BATCH;
+	struct err e = ERR_INIT;
 
 	if (b->ops->learn_limits)
 		b->ops->learn_limits(b);
-	b->ops->limits(b, j->row.model, &l);
-	if (sum->record_count < l.records_min) {
-		buf_addf(error,
-			 "input.jsonl: %llu records, and this source takes no job under %llu; add "
-			 "records\n",
-			 (unsigned long long)sum->record_count, (unsigned long long)l.records_min);
-		return false;
+	if (small_how(b, j->row.model, set->small, sum->record_count, &how, &e) == 0) {
+		j->row.how = (int)how;
+		return true;
 	}
-	if (sum->record_count > l.records_max_per_part ||
-	    sum->input_size_bytes > l.bytes_max_per_part) {
-		buf_addf(error,
-			 "input.jsonl: %llu records and %llu bytes are more than one job of this "
-			 "source takes (%llu records, %llu bytes); split it into several jobs\n",
-			 (unsigned long long)sum->record_count,
-			 (unsigned long long)sum->input_size_bytes,
-			 (unsigned long long)l.records_max_per_part,
-			 (unsigned long long)l.bytes_max_per_part);
-		return false;
-	}
-	return true;
+	buf_addf(error, "input.jsonl: %s\n", e.text);
+	return false;
 }
 
 /* Stores the intent.  0: held at the last moment. */
-static int store_intent(struct job *j, const struct draft_summary *sum, const struct settings *set,
-			struct err *e)
+static int store_intent(struct job *j, const struct settings *set, struct err *e)
 {
 	struct store_wishes w;
 	int r;
 
 	j->row.attempt = 1;
 	j->row.submitted_ns = clock_wall_ns(j->jobs->o.clock);
-	r = parts_add(j, 1, sum->record_count, e);
-	if (r == 0) {
-		pthread_mutex_lock(&j->wish_mutex);
-		w = job_wishes(j);
-		r = is_held(&w, set) ? 0 : job_move(j, EV_SUBMIT, e);
-		pthread_mutex_unlock(&j->wish_mutex);
-		if (j->row.phase != PHASE_DRAFT)
-			return 1;
-		parts_drop_last(j);
-	}
+	pthread_mutex_lock(&j->wish_mutex);
+	w = job_wishes(j);
+	r = is_held(&w, set) ? 0 : job_move(j, EV_SUBMIT, e);
+	pthread_mutex_unlock(&j->wish_mutex);
+	if (j->row.phase != PHASE_DRAFT)
+		return 1;
 	j->row.attempt = 0;
 	j->row.submitted_ns = 0;
 	return r;
@@ -104,7 +69,7 @@ static int submit_now(struct job *j, const struct draft_summary *sum, const stru
 		job_poke(j);
 		return 0;
 	}
-	r = store_intent(j, sum, set, e);
+	r = store_intent(j, set, e);
 	if (r <= 0) {
 		draft_set_seal(j->draft, DRAFT_OPEN);
 		if (r == 0)
@@ -212,9 +177,11 @@ int submit_draft(struct job *j, struct err *e)
 		r = draft_model(j->draft, &j->row.model, e);
 		if (r == -ENOENT)
 			return 0; /* gone again: that event is on its way */
+		if (r == 0)
+			r = job_settings(j, &set, e);
 		if (r < 0)
 			return r;
-		if (!fits(j, &sum, &error))
+		if (!fits(j, &sum, &set, &error))
 			sum.verdict = DRAFT_FAULTY;
 		else if (refused) {
 			buf_addf(&error, "%s\n", j->row.error);
@@ -225,12 +192,8 @@ int submit_draft(struct job *j, struct err *e)
 				return r;
 		}
 	}
-	if (sum.verdict == DRAFT_READY) {
-		if (job_wishes(j).sample)
-			return sample_begin(j, &sum, e);
-		r = read_settings(j, &set, e);
-		return r < 0 ? r : decide(j, &sum, &set, e);
-	}
+	if (sum.verdict == DRAFT_READY)
+		return job_wishes(j).sample ? sample_begin(j, &sum, e) : decide(j, &sum, &set, e);
 	r = drop_submit(j, e);
 	if (r == 0)
 		r = sample_drop(j, e);
@@ -238,148 +201,6 @@ int submit_draft(struct job *j, struct err *e)
 		return r;
 	job_publish(j, sum.verdict == DRAFT_FAULTY ? JOB_INVALID : JOB_DRAFT, error.data);
 	return 0;
-}
-
-/* --- staging --- */
-
-static int make_parts_dir(const struct job *j, struct err *e)
-{
-	CLEANUP(str_freep) char *dir = NULL;
-
-	if (asprintf(&dir, "%s/parts", j->dir) < 0)
-		return -ENOMEM;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_errno(e, -errno, "cannot make %s", dir);
-	return 0;
-}
-
-/* The input of a first attempt is the user's file. */
-static int stage_input(struct job *j, struct store_part *p, const char *path, struct err *e)
-{
-	CLEANUP(str_freep) char *source = NULL;
-	CLEANUP(fd_closep) int fd = -1;
-	struct input *in = draft_sealed_input(j->draft), *own = NULL;
-	int r = draft_path(j->draft, DRAFT_ROLE_INPUT, &source);
-
-	if (r < 0 || !source)
-		return err_set(e, r < 0 ? r : -ENOENT, "input.jsonl is gone");
-	fd = open(source, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, -errno, "cannot open %s", source);
-	if (!in) {
-		r = input_new(j->jobs->scratch_dir, &own, e);
-		if (r == 0)
-			r = input_rescan(own, fd, &j->jobs->stopping, e);
-		in = own;
-	}
-	if (r == 0)
-		r = stage_part(in, fd, source, p->first, p->record_count, path, e);
-	input_free(own);
-	return r;
-}
-
-static int sync_dir(const char *dir, const char *leaf, struct err *e)
-{
-	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(fd_closep) int fd = -1;
-
-	if (asprintf(&path, "%s/%s", dir, leaf) < 0)
-		return -ENOMEM;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? err_errno(e, -errno, "cannot sync %s", path) : 0;
-}
-
-/* The input of a retry is what the results before it call retry.jsonl. */
-static int stage_retry(struct job *j, struct store_part *p, const char *path, struct err *e)
-{
-	uint64_t size = 0;
-	const char *bytes;
-	CLEANUP(results_unpinp) struct results *pinned = NULL;
-	CLEANUP(str_freep) char *tmp = NULL;
-	CLEANUP(fd_closep) int fd = -1;
-	int r;
-
-	if (access(path, F_OK) == 0)
-		return 0; /* made before a crash: it is renamed only when it is whole */
-	if (!j->results)
-		return err_set(e, -EAGAIN, "the results before this retry are being read");
-	r = results_pin(j->results, e);
-	if (r == -ENOENT || r == -EUCLEAN) { /* made again, and then tried again */
-		results_unref(STEAL(&j->results));
-		return -EAGAIN;
-	}
-	if (r < 0)
-		return r;
-	pinned = j->results;
-	bytes = results_bytes(pinned, RESULTS_RETRY, &size);
-	if (asprintf(&tmp, "%s.tmp", path) < 0)
-		return -ENOMEM;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(e, -errno, "cannot make %s", tmp);
-	r = fdio_write(fd, bytes, size);
-	if (r < 0)
-		return err_errno(e, r, "cannot write %s", tmp);
-	if (fsync(fd) < 0 || rename(tmp, path) < 0)
-		return err_errno(e, -errno, "cannot write %s", path);
-	p->size_bytes = size;
-	return sync_dir(j->dir, "parts", e);
-}
-
-static int stage_one(struct job *j, struct store_part *p, struct err *e)
-{
-	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
-	CLEANUP(str_freep) char *path = NULL;
-	struct backend *b = j->jobs->o.backend;
-	int r = parts_path(j, p, &path);
-
-	if (r == 0)
-		r = p->attempt == 1 ? stage_input(j, p, path, e) : stage_retry(j, p, path, e);
-	if (r == 0)
-		r = parts_describe(j, p, &d, e);
-	if (r == 0)
-		r = b->ops->put_input(b, &d.part, e);
-	if (r == 0)
-		p->phase = PART_STAGED;
-	return r;
-}
-
-static int stage_parts(struct job *j, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < j->part_count && r == 0; i++) {
-		struct store_part *p = &j->parts[i];
-
-		if (!parts_is_current(j, p) || p->phase != PART_PLANNED)
-			continue;
-		r = stage_one(j, p, e);
-		if (r == -EINVAL)
-			r = parts_refuse(j, p, e);
-	}
-	return r;
-}
-
-int submit_stage(struct job *j, struct err *e)
-{
-	int r;
-
-	job_show(j, JOB_UPLOADING);
-	if (job_wishes(j).stop) {
-		parts_drop(j);
-		r = job_move(j, EV_OVER, e);
-		return r < 0 ? r : 1;
-	}
-	r = draft_sync_all(j->draft, e);
-	if (r == 0)
-		r = make_parts_dir(j, e);
-	if (r == 0)
-		r = finish_restore(j, e);
-	if (r == 0)
-		r = stage_parts(j, e);
-	if (r == 0)
-		r = job_move(j, EV_STAGED, e);
-	return r < 0 ? r : 1;
 }
 
 /* --- running --- */

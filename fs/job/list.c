@@ -1,0 +1,308 @@
+#include "fs/job/list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "fs/base/fdio.h"
+#include "fs/job/small.h"
+#include "fs/job/stage.h"
+
+/*
+ * Each step takes the list as it is and puts a file of its own in its place:
+ *
+ *	the input, or what has no good result	-> .base
+ *	filled up to the minimum		-> .padded
+ *
+ * The last file made becomes the list, by a rename.
+ */
+
+#define PAD_LINE_MAX (64u * 1024 * 1024)
+
+void list_release(struct list *l)
+{
+	input_free(l->own);
+	fd_closep(&l->fd);
+	str_freep(&l->path);
+	*l = (struct list)LIST_INIT;
+}
+
+/* "STATE/jobs/7/parts/a2.list" */
+static int path_of(const struct job *j, const char *ending, char **ret)
+{
+	return asprintf(ret, "%s/parts/a%u.%s", j->dir, j->row.attempt, ending) < 0 ? -ENOMEM : 0;
+}
+
+static int scan(struct job *j, struct list *l, struct err *e)
+{
+	int r = input_new(j->jobs->scratch_dir, &l->own, e);
+
+	if (r == 0)
+		r = input_rescan(l->own, l->fd, &j->jobs->stopping, e);
+	l->in = l->own;
+	return r;
+}
+
+/* The file at path, which it takes over, becomes the list. */
+static int take_file(struct job *j, struct list *l, char **path, struct err *e)
+{
+	CLEANUP(list_release) struct list next = LIST_INIT;
+	int r;
+
+	next.fd = open(*path, O_RDONLY | O_CLOEXEC);
+	if (next.fd < 0)
+		return err_errno(e, -errno, "cannot open %s", *path);
+	next.path = STEAL(path);
+	next.padding = l->padding;
+	r = scan(j, &next, e);
+	if (r < 0)
+		return r;
+	list_release(l);
+	*l = next;
+	next = (struct list)LIST_INIT;
+	return 0;
+}
+
+static int take_user_input(struct job *j, struct list *l, struct err *e)
+{
+	int r = draft_path(j->draft, DRAFT_ROLE_INPUT, &l->path);
+
+	if (r < 0 || !l->path)
+		return err_set(e, r < 0 ? r : -ENOENT, "input.jsonl is gone from %s", j->dir);
+	l->fd = open(l->path, O_RDONLY | O_CLOEXEC);
+	if (l->fd < 0)
+		return err_errno(e, -errno, "cannot open %s", l->path);
+	l->in = draft_sealed_input(j->draft);
+	return l->in ? 0 : scan(j, l, e);
+}
+
+/* A new file at path; its bytes are synced. */
+static int write_file(const char *path, const char *bytes, uint64_t size, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_errno(e, -errno, "cannot make %s", path);
+	r = fdio_write(fd, bytes, size);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? err_errno(e, r, "cannot write %s", path) : 0;
+}
+
+/* What the results before this attempt call retry.jsonl. */
+static int write_remaining(struct job *j, const char *path, struct err *e)
+{
+	CLEANUP(results_unpinp) struct results *pinned = NULL;
+	const char *bytes;
+	uint64_t size = 0;
+	int r;
+
+	if (!j->results)
+		return err_set(e, -EAGAIN, "the results before this retry are being read");
+	r = results_pin(j->results, e);
+	if (r == -ENOENT || r == -EUCLEAN) { /* made again, and then tried again */
+		results_unref(STEAL(&j->results));
+		return -EAGAIN;
+	}
+	if (r < 0)
+		return r;
+	pinned = j->results;
+	bytes = results_bytes(pinned, RESULTS_RETRY, &size);
+	return write_file(path, bytes, size, e);
+}
+
+static int take_base(struct job *j, struct list *l, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	int r;
+
+	if (j->row.attempt == 1)
+		return take_user_input(j, l, e);
+	r = path_of(j, "base", &path);
+	if (r == 0)
+		r = write_remaining(j, path, e);
+	return r < 0 ? r : take_file(j, l, &path, e);
+}
+
+/* --- padding --- */
+
+/* The shortest record: what its copies cost is the least. */
+static int find_shortest(const struct list *l, struct buf *ret, struct err *e)
+{
+	uint64_t best_offset = 0, best_size = UINT64_MAX, count = input_record_count(l->in);
+	int r = 0;
+
+	for (uint64_t i = 0; i < count && r == 0; i++) {
+		uint64_t offset, size;
+
+		r = input_locate(l->in, i, &offset, &size);
+		if (r == 0 && size < best_size) {
+			best_offset = offset;
+			best_size = size;
+		}
+	}
+	if (r == 0 && (best_size > PAD_LINE_MAX || !buf_reserve(ret, (size_t)best_size)))
+		r = -EFBIG;
+	if (r == 0)
+		r = fdio_pread(l->fd, ret->data, (size_t)best_size, best_offset);
+	if (r < 0)
+		return err_errno(e, r, "cannot read %s", l->path);
+	ret->size = (size_t)best_size;
+	return 0;
+}
+
+static int add_padding(struct job *j, const struct buf *model_line, uint64_t count, struct buf *out,
+		       struct err *e)
+{
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
+	const struct store_part none = {.attempt = j->row.attempt};
+	struct backend *b = j->jobs->o.backend;
+	uint64_t chance;
+	char id[64];
+	int r = parts_describe(j, &none, &d, e);
+
+	if (r == 0 && getrandom(&chance, sizeof(chance), 0) != (ssize_t)sizeof(chance))
+		r = err_errno(e, -EIO, "no random bytes for the padding");
+	for (uint64_t i = 1; i <= count && r == 0; i++) {
+		snprintf(id, sizeof(id), LIST_PADDING_PREFIX "-%016llx-%06llu",
+			 (unsigned long long)chance, (unsigned long long)i);
+		r = b->ops->pad_record(b, &d.part, model_line->data, model_line->size, id, out, e);
+		buf_add_char(out, '\n');
+	}
+	return r == 0 ? buf_error(out) : r;
+}
+
+static int append(const char *path, const struct buf *bytes, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fdio_write(fd, bytes->data, bytes->size);
+
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? err_errno(e, r, "cannot write %s", path) : 0;
+}
+
+/* Fills the list up to min records. */
+static int pad(struct job *j, struct list *l, uint64_t min, struct err *e)
+{
+	CLEANUP(buf_release) struct buf line = BUF_INIT(PAD_LINE_MAX + 1);
+	CLEANUP(buf_release) struct buf lines = BUF_INIT(512u * 1024 * 1024);
+	CLEANUP(str_freep) char *path = NULL;
+	uint64_t count = input_record_count(l->in);
+	int r = path_of(j, "padded", &path);
+
+	if (r == 0)
+		r = find_shortest(l, &line, e);
+	if (r == 0)
+		r = add_padding(j, &line, min - count, &lines, e);
+	if (r == 0)
+		r = stage_copy(l->in, l->fd, path, e);
+	if (r == 0)
+		r = append(path, &lines, e);
+	if (r < 0)
+		return r;
+	l->padding = min - count;
+	job_log(j,
+		"padding: %llu records were added to reach the minimum of %llu; their results "
+		"are dropped",
+		(unsigned long long)l->padding, (unsigned long long)min);
+	return take_file(j, l, &path, e);
+}
+
+/* --- the whole --- */
+
+static int fill_up(struct job *j, struct list *l, const struct settings *set, struct err *e)
+{
+	struct backend *b = j->jobs->o.backend;
+	uint64_t count = input_record_count(l->in);
+	enum run_how how = (enum run_how)j->row.how;
+	struct backend_limits limits;
+	int r;
+
+	if (count == 0)
+		return 0;
+	r = small_how(b, j->row.model, set->small, count, &how, e);
+	if (r < 0)
+		return r;
+	j->row.how = (int)how;
+	b->ops->limits(b, j->row.model, &limits);
+	return how == RUN_PADDED ? pad(j, l, limits.records_min, e) : 0;
+}
+
+/* What was made gets its name, durably. */
+static int publish(struct job *j, struct list *l, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	int r = path_of(j, "list", &path);
+
+	if (r < 0)
+		return r;
+	if (rename(l->path, path) < 0)
+		return err_errno(e, -errno, "cannot rename %s", l->path);
+	str_freep(&l->path);
+	l->path = STEAL(&path);
+	r = fdio_sync_parent(l->path);
+	return r < 0 ? err_errno(e, r, "cannot sync %s", l->path) : 0;
+}
+
+static void drop_files(const struct job *j, bool list_too)
+{
+	static const char *const endings[] = {"base", "padded", "list"};
+
+	for (size_t i = 0; i < COUNT_OF(endings) - !list_too; i++) {
+		CLEANUP(str_freep) char *path = NULL;
+
+		if (path_of(j, endings[i], &path) == 0)
+			unlink(path);
+	}
+}
+
+int list_make(struct job *j, struct list *ret, struct err *e)
+{
+	CLEANUP(list_release) struct list l = LIST_INIT;
+	struct settings set;
+	int r = job_settings(j, &set, e);
+
+	drop_files(j, true); /* of a try before */
+	if (r == 0)
+		r = take_base(j, &l, e);
+	if (r == 0)
+		r = fill_up(j, &l, &set, e);
+	if (r == 0 && (j->row.attempt > 1 || l.padding > 0))
+		r = publish(j, &l, e);
+	drop_files(j, false);
+	if (r < 0)
+		return r;
+	*ret = l;
+	l = (struct list)LIST_INIT;
+	return 0;
+}
+
+int list_open(struct job *j, struct list *ret, struct err *e)
+{
+	CLEANUP(list_release) struct list l = LIST_INIT;
+	CLEANUP(str_freep) char *path = NULL;
+	int r = path_of(j, "list", &path);
+
+	if (r < 0)
+		return r;
+	if (access(path, F_OK) == 0)
+		r = take_file(j, &l, &path, e);
+	else
+		r = j->row.attempt == 1 ? take_user_input(j, &l, e)
+					: list_make(j, &l, e); /* of an older version */
+	if (r < 0)
+		return r;
+	*ret = l;
+	l = (struct list)LIST_INIT;
+	return 0;
+}
+
+void list_drop(const struct job *j)
+{
+	drop_files(j, true);
+}

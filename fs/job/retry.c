@@ -1,0 +1,82 @@
+/*
+ * Another attempt: of all records without a good result when the user asks for
+ * it, of those that may go better by themselves as often as retry_max says.
+ *
+ * That one of the latter is due is stored with the end it follows
+ * (row.retryable_only, in PHASE_ENDED), so that a crash in between does not lose it.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/base/log.h"
+#include "fs/job/jobs_private.h"
+#include "fs/job/small.h"
+
+bool retry_is_due(const struct job *j)
+{
+	return j->row.phase == PHASE_ENDED && j->row.retryable_only;
+}
+
+bool retry_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
+{
+	struct settings set;
+	enum run_how how = RUN_BATCH;
+	struct err e = ERR_INIT;
+	int r = job_settings(j, &set, &e);
+
+	if (r < 0) {
+		job_log(j, "no automatic retry: %s", e.text);
+		return false;
+	}
+	if (end == JOB_STOPPED || retryable_count == 0 || j->row.auto_retries >= set.retry_max)
+		return false;
+	r = small_how(j->jobs->o.backend, j->row.model, set.small, retryable_count, &how, &e);
+	if (r < 0)
+		job_log(j, "no automatic retry: %s", e.text);
+	return r == 0;
+}
+
+/* What came too late for the attempt before is not for this one. */
+static int drop_old_wishes(struct job *j, bool all, struct err *e)
+{
+	return job_drop_wishes(
+		j, (struct store_wishes){.held = true, .submit = true, .stop = true, .retry = all},
+		e);
+}
+
+int retry_start(struct job *j, struct err *e)
+{
+	uint64_t count = j->row.counts.total - j->row.counts.good;
+	struct store_wishes w = job_wishes(j);
+	struct store_job old = j->row;
+	struct err late = ERR_INIT;
+	int r = drop_old_wishes(j, count == 0, e);
+
+	if (r < 0 || count == 0)
+		return r;
+	j->row.retryable_only = !w.retry;
+	j->row.auto_retries += !w.retry;
+	j->row.how = w.retry ? w.retry_how : RUN_BATCH;
+	j->row.attempt++;
+	j->row.ended_ns = 0;
+	j->row.error = NULL;
+	r = job_move(j, EV_RETRY, e);
+	if (r < 0) {
+		j->row = old;
+		return r;
+	}
+	free(old.error);
+	j->stop_sent = false;
+	draft_set_seal(j->draft, DRAFT_ACTIVE);
+	/* If this cannot be stored the wish is dropped with the end. */
+	if (job_drop_wishes(j, (struct store_wishes){.retry = true}, &late) < 0)
+		log_warning("retry", "%s", late.text);
+	job_log(j,
+		w.retry ? "retry: attempt %u, %llu records"
+			: "automatic retry: attempt %u, of "
+			  "%llu records those that may go better",
+		j->row.attempt, (unsigned long long)count);
+	job_publish(j, JOB_UPLOADING, "");
+	return 1;
+}

@@ -136,6 +136,7 @@ static bool die_and_go_on(const struct crash *s, int n)
 	f = fakebackend_new(dir);
 	assert_non_null(f);
 	memcpy(f->outcomes, s->outcomes, sizeof(s->outcomes));
+	atomic_store(&f->records_max, s->records_max);
 	if (in_child(s, PREPARE, dir, f, 0) != 0)
 		fail_msg("%s: cannot be prepared", s->name);
 	died = in_child(s, DIE, dir, f, n);

@@ -21,6 +21,7 @@ struct crash {
 	void (*go)(struct jobskit *k);	    /* NULL: what was prepared goes by itself */
 	enum job_state end;		    /* JOB_STATE_COUNT: it is removed */
 	unsigned parts, good;		    /* good 0: there may be no results */
+	unsigned records_max;		    /* of a part; 0: all */
 };
 
 void crashkit_sweep(const struct crash *s);

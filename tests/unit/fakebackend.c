@@ -84,10 +84,11 @@ static void op_limits(struct backend *b, const char *model, struct backend_limit
 {
 	unsigned min = atomic_load(&of(b)->records_min);
 	unsigned at_once = atomic_load(&of(b)->parts_at_once);
+	unsigned max = atomic_load(&of(b)->records_max);
 
 	(void)model;
 	*ret = (struct backend_limits){.records_min = min ? min : 1,
-				       .records_max_per_part = 1000,
+				       .records_max_per_part = max ? max : 1000,
 				       .bytes_max_per_part = 1000000,
 				       .bytes_max_per_record = 1000000,
 				       .parts_at_once = at_once ? at_once : UINT_MAX};

@@ -46,6 +46,7 @@ struct fakebackend {
 	/* Orders, any time.  A number counts the calls it holds for. */
 	atomic_int put_again, create_again, poll_again, stop_again, fetch_again;
 	atomic_uint records_min;   /* of a job; 0: 1 */
+	atomic_uint records_max;   /* of a part; 0: 1000 */
 	atomic_int create_busy;	   /* not created: no connection, say */
 	atomic_uint parts_at_once; /* as limits says; 0: no limit */
 	atomic_uint quota;	   /* parts that have not ended; one more is -EDQUOT; 0: none */

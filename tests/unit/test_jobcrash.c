@@ -135,6 +135,7 @@ static const struct crash scenarios[] = {
 	 1},
 	{"parts in a queue", {"g", ""}, prepare_parts, NULL, JOB_COMPLETED, 3, 3},
 	{"parts that are refused", {"g", ""}, prepare_refusals, NULL, JOB_COMPLETED, 3, 3},
+	{"a job of parts", {"g", ""}, prepare_held, NULL, JOB_COMPLETED, 3, 3, 1},
 };
 
 static void test_submission(void **state)
@@ -176,12 +177,19 @@ static void test_turns(void **state)
 	crashkit_sweep(&scenarios[8]);
 }
 
+static void test_parts(void **state)
+{
+	(void)state;
+	crashkit_sweep(&scenarios[9]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_submission), cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_retry),	   cmocka_unit_test(test_lost_results),
 		cmocka_unit_test(test_removal),	   cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_parts),
 	};
 
 	return cmocka_run_group_tests_name("jobcrash", tests, NULL, NULL);

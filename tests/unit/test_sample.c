@@ -131,7 +131,7 @@ static void test_it_holds_what_would_go(void **state)
 	struct jobskit *k = *state;
 	CLEANUP(job_unrefp) struct job *j = NULL;
 
-	k->o.settle_ns = k->o.settle_input_ns = 3600 * NS_PER_S;
+	k->o.settings.settle_ns = k->o.settings.settle_input_ns = 3600 * NS_PER_S;
 	jobskit_restart(k);
 	j = jobskit_submit(k, "j");
 	assert_int_equal(sample(k, j, 1), 0);

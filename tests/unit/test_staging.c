@@ -1,0 +1,215 @@
+/* Jobs of several parts: how they are cut, that every record is sent once, and
+ * that all of them are one job to its reader. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/job/machine.h"
+#include "tests/unit/cmocka_all.h"
+#include "tests/unit/jobskit.h"
+
+#define SEVEN                                                                                      \
+	"{\"recordId\":\"a\",\"modelInput\":{}}\n"                                                 \
+	"{\"recordId\":\"b\",\"modelInput\":{}}\n"                                                 \
+	"{\"modelInput\":{}}\n"                                                                    \
+	"{\"recordId\":\"d\",\"modelInput\":{}}\n"                                                 \
+	"{\"recordId\":\"e\",\"modelInput\":{}}\n"                                                 \
+	"{\"recordId\":\"f\",\"modelInput\":{}}\n"                                                 \
+	"{\"recordId\":\"g\",\"modelInput\":{}}\n"
+
+static struct job *submit(struct jobskit *k, const char *config, const char *input)
+{
+	struct job *j = jobskit_make(k, "j");
+
+	if (config)
+		assert_int_equal(jobskit_write(j, "config", config), 0);
+	assert_int_equal(jobskit_write(j, "input.jsonl", input), 0);
+	assert_int_equal(jobskit_write(j, "model", "fake.echo"), 0);
+	return j;
+}
+
+static void limit(struct jobskit *k, unsigned min, unsigned max)
+{
+	atomic_store(&k->provider->records_min, min);
+	atomic_store(&k->provider->records_max, max);
+}
+
+/* "3 2 2": the records of each part that was made, in the order of the attempts. */
+static void assert_parts(struct jobskit *k, const char *want)
+{
+	char text[256] = "";
+
+	for (unsigned i = 0; i < fakebackend_part_count(k->provider); i++) {
+		struct fakepart p = fakebackend_part(k->provider, i);
+
+		assert_int_equal(p.creates, 1);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%llu", i ? " " : "",
+			 (unsigned long long)p.record_count);
+	}
+	assert_string_equal(text, want);
+}
+
+static void assert_order(struct job *j, const char *const *ids, size_t count)
+{
+	CLEANUP(str_freep) char *output = jobskit_results(j, RESULTS_OUTPUT);
+	const char *at = output;
+
+	for (size_t i = 0; i < count; i++) {
+		char member[64];
+
+		snprintf(member, sizeof(member), "\"recordId\":\"%s\"", ids[i]);
+		at = strstr(at, member);
+		if (!at)
+			fail_msg("%s is not there, or not in its place: %s", ids[i], output);
+	}
+}
+
+static void test_one_job_of_three_parts(void **state)
+{
+	static const char *const ids[] = {"a", "b", "r0000003", "d", "e", "f", "g"};
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 2, 3);
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "3 2 2");
+	assert_order(j, ids, COUNT_OF(ids));
+	v = job_view(j);
+	assert_int_equal(v->counts.total, 7);
+	assert_int_equal(v->counts.good, 7);
+	assert_int_equal(v->part_count, 3);
+	assert_int_equal(v->parts[2].seq, 3);
+}
+
+static void test_what_cannot_be_cut_goes_back(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 4, 5);
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait(k, j, JOB_INVALID);
+	jobskit_wait_error(k, j, "cannot be cut into jobs of at least 4 records");
+	assert_int_equal(fakebackend_part_count(k->provider), 0);
+	assert_int_equal(
+		jobskit_write(j, "input.jsonl", SEVEN "{\"recordId\":\"h\",\"modelInput\":{}}\n"),
+		0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "4 4");
+	v = job_view(j);
+	assert_int_equal(v->part_count, 2);
+}
+
+/* Parts that were planned for a job that then came back are not taken for those of
+ * the next, smaller, plan. */
+static void test_a_refused_plan_leaves_nothing(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 1, 1);
+	k->provider->words = "no such role";
+	atomic_store(&k->provider->put_refused, 1);
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait_error(k, j, "no such role");
+	jobskit_wait(k, j, JOB_INVALID);
+	limit(k, 1, 4);
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "4 3");
+	job_unrefp(&j);
+	jobskit_restart(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait(k, j, JOB_COMPLETED);
+	v = job_view(j);
+	assert_int_equal(v->part_count, 2);
+	assert_int_equal(v->counts.good, 7);
+}
+
+static void test_a_retry_is_cut_as_well(void **state)
+{
+	static const char *const ids[] = {"a", "b", "r0000003", "d", "e", "f", "g"};
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	limit(k, 1, 3);
+	k->provider->outcomes[0] = "gfm"; /* of 3 3 1 */
+	k->provider->outcomes[1] = "gf";  /* of what is left: b r3, e f */
+	k->provider->outcomes[2] = "g";
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait(k, j, JOB_PARTIALLY_COMPLETED);
+	limit(k, 1, 2);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	assert_parts(k, "3 3 1 2 2");
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "3 3 1 2 2 2");
+	assert_order(j, ids, COUNT_OF(ids));
+}
+
+static void test_a_stop_between_parts(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 1, 3);
+	atomic_store(&k->provider->put_again, 1000); /* nothing can be put */
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait_error(k, j, "put_input: the provider is busy");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	assert_int_equal(fakebackend_part_count(k->provider), 0);
+	v = job_view(j);
+	assert_int_equal(v->counts.total, 7);
+	atomic_store(&k->provider->put_again, 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "3 3 1");
+}
+
+static bool has_three(struct job *j, void *kit)
+{
+	struct jobskit *k = kit;
+
+	(void)j;
+	return fakebackend_part_count(k->provider) == 3;
+}
+
+static void test_stop_stops_every_part(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 1, 3);
+	k->provider->outcomes[0] = "gm";
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	jobskit_wait_for(k, j, has_three, k, __FILE__, __LINE__);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(fakebackend_part(k->provider, i).stops > 0);
+	v = job_view(j);
+	assert_int_equal(v->counts.good, 3); /* the first of each */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_job_of_three_parts),	  TEST(test_what_cannot_be_cut_goes_back),
+		TEST(test_a_refused_plan_leaves_nothing), TEST(test_a_retry_is_cut_as_well),
+		TEST(test_a_stop_between_parts),	  TEST(test_stop_stops_every_part),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -375,7 +375,7 @@ static void rest(struct job *j)
 {
 	const struct store_wishes *w = &j->wishes;
 	bool automatic =
-		(j->row.phase == PHASE_ELSEWHERE && j->jobs->o.fetch_auto) || retry_is_due(j);
+		(j->row.phase == PHASE_ELSEWHERE && j->jobs->o.fetch_auto) || again_is_due(j);
 
 	if (!w->held && !w->submit && !w->stop && !w->retry && !w->fetch && !w->purge && !automatic)
 		j->due_ns = INT64_MAX;
@@ -462,7 +462,7 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 		}
 		j->row.end_state = (int)end;
 		j->row.error = error;
-		j->row.retryable_only = retry_is_worth(j, end, sum->retryable_count);
+		j->row.retryable_only = again_is_worth(j, end, sum->retryable_count);
 		if (!j->row.ended_ns) /* elsewhere it ended long ago */
 			j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
 	}
@@ -505,7 +505,7 @@ int finish_collect(struct job *j, struct err *e)
 	job_log(j, "ended: %llu of %llu records good, %llu failed",
 		(unsigned long long)sum.counts.good, (unsigned long long)sum.counts.total,
 		(unsigned long long)sum.counts.failed);
-	if (retry_is_due(j))
+	if (again_is_due(j))
 		return 1; /* the end is not shown to those who wait for one */
 	show_end(j);
 	return 0;
@@ -543,8 +543,8 @@ int finish_ended(struct job *j, struct err *e)
 		}
 		drop_generation(j, j->row.generation - 1); /* if a crash left it */
 	}
-	if (job_wishes(j).retry || retry_is_due(j)) {
-		r = retry_start(j, e);
+	if (job_wishes(j).retry || again_is_due(j)) {
+		r = again_start(j, e);
 		if (r != 0)
 			return r;
 	}

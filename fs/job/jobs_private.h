@@ -190,13 +190,13 @@ MUST_CHECK int finish_ended(struct job *j, struct err *e);
 void finish_reopen(struct job *j);
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
-/* retry.c */
+/* again.c */
 /* Is an automatic retry to follow this end? */
-bool retry_is_due(const struct job *j);
+bool again_is_due(const struct job *j);
 /* Is one to follow an end with so many records that may go better by themselves? */
-bool retry_is_worth(struct job *j, enum job_state end, uint64_t retryable_count);
+bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count);
 /* Begins the next attempt, as was asked for or is due.  0: nothing is left to retry. */
-MUST_CHECK int retry_start(struct job *j, struct err *e);
+MUST_CHECK int again_start(struct job *j, struct err *e);
 
 /* parts.c */
 /* Random, never made twice; the caller's to free. */

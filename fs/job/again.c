@@ -13,12 +13,12 @@
 #include "fs/job/jobs_private.h"
 #include "fs/job/small.h"
 
-bool retry_is_due(const struct job *j)
+bool again_is_due(const struct job *j)
 {
 	return j->row.phase == PHASE_ENDED && j->row.retryable_only;
 }
 
-bool retry_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
+bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 {
 	struct settings set;
 	enum run_how how = RUN_BATCH;
@@ -45,7 +45,7 @@ static int drop_old_wishes(struct job *j, bool all, struct err *e)
 		e);
 }
 
-int retry_start(struct job *j, struct err *e)
+int again_start(struct job *j, struct err *e)
 {
 	uint64_t count = j->row.counts.total - j->row.counts.good;
 	struct store_wishes w = job_wishes(j);
@@ -71,7 +71,7 @@ int retry_start(struct job *j, struct err *e)
 	draft_set_seal(j->draft, DRAFT_ACTIVE);
 	/* If this cannot be stored the wish is dropped with the end. */
 	if (job_drop_wishes(j, (struct store_wishes){.retry = true}, &late) < 0)
-		log_warning("retry", "%s", late.text);
+		log_warning("again", "%s", late.text);
 	job_log(j,
 		w.retry ? "retry: attempt %u, %llu records"
 			: "automatic retry: attempt %u, of "

@@ -2,38 +2,19 @@
  * what the job's settings say. */
 
 #include <errno.h>
-#include <string.h>
 
 #include "fs/job/jobs_private.h"
-
-/* What `small` says, as a source that can do it understands it; RUN_BATCH: refuse. */
-static enum run_how small_how(struct job *j)
-{
-	CLEANUP(kv_release) struct kv config = KV_INIT;
-	const struct backend_ops *ops = j->jobs->o.backend->ops;
-	const char *small;
-
-	if (draft_config(j->draft, &config, NULL) < 0)
-		return RUN_BATCH;
-	small = kv_get(&config, "small");
-	if (small && strcmp(small, "pad") == 0 && ops->pad_record)
-		return RUN_PADDED;
-	if (small && strcmp(small, "ondemand") == 0 && ops->run_now)
-		return RUN_ONDEMAND;
-	return RUN_BATCH;
-}
+#include "fs/job/small.h"
 
 int legal_retry_how(struct job *j, const char *model, uint64_t count)
 {
-	struct backend *b = j->jobs->o.backend;
-	struct backend_limits l;
-	enum run_how how;
+	enum run_how how = RUN_BATCH;
+	struct settings set;
+	int r = job_settings(j, &set, NULL);
 
-	b->ops->limits(b, model, &l);
-	if (count >= l.records_min)
-		return RUN_BATCH;
-	how = small_how(j);
-	return how == RUN_BATCH ? -EINVAL : (int)how;
+	if (r == 0)
+		r = small_how(j->jobs->o.backend, model, set.small, count, &how, NULL);
+	return r < 0 ? -EINVAL : (int)how;
 }
 
 /* While one runs it is what can be stopped; what it is for comes after it. */

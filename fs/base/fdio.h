@@ -20,9 +20,6 @@ MUST_CHECK int fdio_pwrite(int fd, const void *bytes, size_t size, uint64_t offs
 /* Exactly size bytes.  -ESTALE: the file ends before them. */
 MUST_CHECK int fdio_pread(int fd, void *bytes, size_t size, uint64_t offset);
 
-/* Makes what was done to the names in the directory of path durable. */
-MUST_CHECK int fdio_sync_parent(const char *path);
-
 /* A pipe, close-on-exec, of two descriptors above 2: neither is one of the
  * streams of a child that it is to become. */
 MUST_CHECK int fdio_pipe(int fds[2]);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include "fs/base/fdio.h"
+#include "fs/base/newfile.h"
+#include "fs/job/collect.h"
 #include "fs/job/small.h"
 #include "fs/job/stage.h"
 
@@ -168,7 +170,7 @@ static int add_padding(struct job *j, const struct buf *model_line, uint64_t cou
 	if (r == 0 && getrandom(&chance, sizeof(chance), 0) != (ssize_t)sizeof(chance))
 		r = err_errno(e, -EIO, "no random bytes for the padding");
 	for (uint64_t i = 1; i <= count && r == 0; i++) {
-		snprintf(id, sizeof(id), LIST_PADDING_PREFIX "-%016llx-%06llu",
+		snprintf(id, sizeof(id), COLLECT_PADDING "-%016llx-%06llu",
 			 (unsigned long long)chance, (unsigned long long)i);
 		r = b->ops->pad_record(b, &d.part, model_line->data, model_line->size, id, out, e);
 		buf_add_char(out, '\n');
@@ -241,12 +243,12 @@ static int publish(struct job *j, struct list *l, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (rename(l->path, path) < 0)
-		return err_errno(e, -errno, "cannot rename %s", l->path);
+	r = newfile_publish(l->path, path);
+	if (r < 0)
+		return err_errno(e, r, "cannot rename %s", l->path);
 	str_freep(&l->path);
 	l->path = STEAL(&path);
-	r = fdio_sync_parent(l->path);
-	return r < 0 ? err_errno(e, r, "cannot sync %s", l->path) : 0;
+	return 0;
 }
 
 static void drop_files(const struct job *j, bool list_too)

@@ -21,9 +21,6 @@
 #include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
 
-/* Ids of padding begin so; no record of the user's has one, as 64 random bits follow. */
-#define LIST_PADDING_PREFIX "batchfs-pad"
-
 struct list {
 	struct input *in;  /* the scanned file: owned, if own */
 	struct input *own; /* or NULL */

@@ -10,6 +10,7 @@
 #include "cache/schema.h"
 #include "cache/storefile.h"
 #include "cache/storerow.h"
+#include "cache/storesql.h"
 
 /*
  * Rows in and out of state.db.  How the file is made, judged and opened is in
@@ -17,62 +18,13 @@
  *
  * Statements are prepared at each call: that costs microseconds beside the
  * fsync of a transaction, and leaves nothing behind that an error path would
- * have to reset.  The order of the columns here is that of storerow.c.
+ * have to reset.
  */
-
-/* The name and the wishes, which store_job_put() leaves alone. */
-#define JOB_WISHES                                                                                 \
-	"held, submit_wanted, stop_wanted, retry_wanted, fetch_wanted, purge_wanted, retry_how, "  \
-	"sample_wanted"
-#define JOB_SHARED	  "name, " JOB_WISHES
-#define JOB_SHARED_VALUES "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"
-#define JOB_OWN                                                                                    \
-	"phase, end_state, model, error, attempt, generation, record_count, input_size_bytes, "    \
-	"total, good, failed, input_tokens, output_tokens, created_ns, submitted_ns, ended_ns, "   \
-	"status_ns, progress_ns, error_ns, ctl_ns, status_json_ns, names_ns, elsewhere, "          \
-	"estimate_input, estimate_output, how, retryable_only, auto_retries, saved_records, "      \
-	"saved_input, saved_output, padding_records, padding_input, padding_output, "              \
-	"sample_records, sample_input, sample_output"
-#define JOB_OWN_VALUES                                                                             \
-	"?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, "         \
-	"?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, "         \
-	"?42, ?43, ?44, ?45, ?46"
-#define PART_COLUMNS                                                                               \
-	"job, attempt, seq, phase, token, remote, first, record_count, size_bytes, state, raw, "   \
-	"message, total, good, failed, input_tokens, output_tokens, created_ns, ended_ns, name, "  \
-	"asked_ns, expires_ns, how, padding"
-#define PART_VALUES                                                                                \
-	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
-	"?20, ?21, ?22, ?23, ?24"
-
-static const char job_insert[] = "INSERT INTO job (" JOB_SHARED ", " JOB_OWN ", rev) VALUES"
-				 " (" JOB_SHARED_VALUES ", " JOB_OWN_VALUES ", 1)";
-static const char job_update[] = "UPDATE job SET (" JOB_OWN ", rev) = (" JOB_OWN_VALUES
-				 ", rev + 1) WHERE number = ?47 AND rev = ?48";
-static const char job_rename[] = "UPDATE job SET name = ?1 WHERE number = ?2";
-static const char job_wish[] = "UPDATE job SET (" JOB_WISHES ")"
-			       " = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE number = ?9";
-static const char job_exists[] = "SELECT 1 FROM job WHERE number = ?1";
-static const char job_delete[] = "DELETE FROM job WHERE number = ?1";
-static const char job_remember[] = "INSERT OR IGNORE INTO forgotten (remote)"
-				   " SELECT remote FROM part WHERE job = ?1 AND remote IS NOT NULL";
-static const char remote_known[] = "SELECT 1 FROM part WHERE remote = ?1 OR token = ?2"
-				   " UNION ALL SELECT 1 FROM forgotten WHERE remote = ?1 LIMIT 1";
-static const char source_claim[] = "INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)";
-static const char source_select[] = "SELECT value FROM meta WHERE key = 'source'";
-static const char job_select[] =
-	"SELECT number, rev, " JOB_SHARED ", " JOB_OWN " FROM job ORDER BY number";
-static const char part_replace[] =
-	"INSERT INTO part (" PART_COLUMNS ") VALUES (" PART_VALUES ")"
-	" ON CONFLICT (job, attempt, seq) DO UPDATE SET (" PART_COLUMNS ") = (" PART_VALUES ")";
-static const char parts_delete[] = "DELETE FROM part WHERE job = ?1";
-static const char part_select[] =
-	"SELECT " PART_COLUMNS " FROM part WHERE job = ?1 ORDER BY attempt, seq";
 
 struct store {
 	pthread_mutex_t lock; /* over db; nothing else is taken while it is held */
 	sqlite3 *db;
-	sqlite3_stmt *part_select; /* owned; NULL until it is needed */
+	sqlite3_stmt *storesql_part_select; /* owned; NULL until it is needed */
 	char id[STOREFILE_ID_SIZE + 1];
 };
 
@@ -102,10 +54,12 @@ static int run(sqlite3 *db, const struct storerow *c, struct err *e)
 
 int store_open(const char *path, struct store **ret, struct err *e)
 {
-	static const char *const all[] = {job_insert,	job_update,   job_rename,   job_wish,
-					  job_exists,	job_delete,   job_select,   part_replace,
-					  part_select,	job_remember, remote_known, source_claim,
-					  source_select};
+	static const char *const all[] = {
+		storesql_job_insert,   storesql_job_update,   storesql_job_rename,
+		storesql_job_wish,     storesql_job_exists,   storesql_job_delete,
+		storesql_job_select,   storesql_part_replace, storesql_part_select,
+		storesql_job_remember, storesql_remote_known, storesql_source_claim,
+		storesql_source_select};
 	struct store *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -126,7 +80,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	sqlite3_finalize(s->part_select);
+	sqlite3_finalize(s->storesql_part_select);
 	sqlite3_close(s->db);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_destroy(&s->lock);
@@ -151,7 +105,7 @@ static int add_locked(struct store *s, struct store_job *j, struct err *e)
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, job_insert, &insert, e);
+	r = prepare(s->db, storesql_job_insert, &insert, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = insert};
@@ -179,7 +133,7 @@ int store_job_add(struct store *s, struct store_job *j, struct err *e)
 static int explain_miss_locked(struct store *s, const struct store_job *j, struct err *e)
 {
 	CLEANUP(finalizep) sqlite3_stmt *exists = NULL;
-	int r = prepare(s->db, job_exists, &exists, e);
+	int r = prepare(s->db, storesql_job_exists, &exists, e);
 
 	if (r < 0)
 		return r;
@@ -198,7 +152,7 @@ static int update_locked(struct store *s, const struct store_job *j, struct err 
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, job_update, &update, e);
+	r = prepare(s->db, storesql_job_update, &update, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = update};
@@ -217,7 +171,7 @@ static int replace_parts_locked(struct store *s, uint64_t job, const struct stor
 	CLEANUP(finalizep) sqlite3_stmt *replace = NULL;
 	int r;
 
-	r = prepare(s->db, part_replace, &replace, e);
+	r = prepare(s->db, storesql_part_replace, &replace, e);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct storerow c = {.s = replace};
 
@@ -261,7 +215,7 @@ static int delete_parts_locked(struct store *s, uint64_t job, struct err *e)
 {
 	CLEANUP(finalizep) sqlite3_stmt *delete = NULL;
 	struct storerow c;
-	int r = prepare(s->db, parts_delete, &delete, e);
+	int r = prepare(s->db, storesql_parts_delete, &delete, e);
 
 	if (r < 0)
 		return r;
@@ -322,7 +276,7 @@ static int rename_locked(struct store *s, uint64_t number, const char *name, str
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, job_rename, &statement, e);
+	r = prepare(s->db, storesql_job_rename, &statement, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = statement};
@@ -348,7 +302,7 @@ static int wish_locked(struct store *s, uint64_t number, const struct store_wish
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, job_wish, &statement, e);
+	r = prepare(s->db, storesql_job_wish, &statement, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = statement};
@@ -396,9 +350,9 @@ int store_job_delete(struct store *s, uint64_t number, bool remember, struct err
 	r = schema_exec(s->db, "BEGIN IMMEDIATE", e);
 	if (r == 0) {
 		if (remember)
-			r = run_for_locked(s, job_remember, number, e);
+			r = run_for_locked(s, storesql_job_remember, number, e);
 		if (r == 0) /* its parts go with it: ON DELETE CASCADE */
-			r = run_for_locked(s, job_delete, number, e);
+			r = run_for_locked(s, storesql_job_delete, number, e);
 		if (r == 0)
 			r = schema_exec(s->db, "COMMIT", e);
 		if (r < 0) /* the first error is the news */
@@ -417,7 +371,7 @@ static int known_locked(struct store *s, const char *remote, const char *token, 
 	struct storerow c;
 	int r, step;
 
-	r = prepare(s->db, remote_known, &select, e);
+	r = prepare(s->db, storesql_remote_known, &select, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = select};
@@ -451,9 +405,9 @@ static int claim_locked(struct store *s, const char *source, struct err *e)
 	struct storerow c;
 	int r;
 
-	r = prepare(s->db, source_claim, &claim, e);
+	r = prepare(s->db, storesql_source_claim, &claim, e);
 	if (r == 0)
-		r = prepare(s->db, source_select, &select, e);
+		r = prepare(s->db, storesql_source_select, &select, e);
 	if (r < 0)
 		return r;
 	c = (struct storerow){.s = claim};
@@ -520,7 +474,7 @@ static int load_jobs_locked(struct store *s, struct job_list *l, struct err *e)
 	void *room = NULL;
 	int r, step;
 
-	r = prepare(s->db, job_select, &select, e);
+	r = prepare(s->db, storesql_job_select, &select, e);
 	if (r < 0)
 		return r;
 	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
@@ -552,12 +506,14 @@ int store_jobs(struct store *s, int (*each)(void *ctx, const struct store_job *j
 /* Kept prepared: a start asks it of every job. */
 static int select_parts_locked(struct store *s, uint64_t job, sqlite3_stmt **ret, struct err *e)
 {
-	int r = s->part_select ? 0 : prepare(s->db, part_select, &s->part_select, e);
+	int r = s->storesql_part_select
+			? 0
+			: prepare(s->db, storesql_part_select, &s->storesql_part_select, e);
 
 	if (r < 0)
 		return r;
-	sqlite3_bind_int64(s->part_select, 1, (int64_t)job);
-	*ret = s->part_select;
+	sqlite3_bind_int64(s->storesql_part_select, 1, (int64_t)job);
+	*ret = s->storesql_part_select;
 	return 0;
 }
 

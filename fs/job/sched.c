@@ -201,7 +201,8 @@ static int tell_turn_locked(struct jobs *en, const struct job *j)
 	const struct turns_wait w = {.job = j->number,
 				     .live = j->turn.live,
 				     .since_ns = j->turn.since_ns,
-				     .holds = j->turn.holds};
+				     .holds = j->turn.holds,
+				     .before = j->turn.place};
 	int r = 0;
 
 	if (!j->turn.live && !j->turn.waits && !j->turn.given)
@@ -276,8 +277,12 @@ static int64_t give_turns(struct jobs *en, int64_t now)
 	pthread_mutex_unlock(&en->mutex);
 	/* What was decided is touched by this thread only. */
 	for (size_t i = 0; i < en->turns.wait_count; i++) {
-		j = registry_get(&en->registry, en->turns.waits[i].job);
-		if (j && give_turn(j, &en->turns.waits[i]))
+		const struct turns_wait *w = &en->turns.waits[i];
+
+		if (!w->given && w->place == w->before)
+			continue; /* one of thousands, mostly */
+		j = registry_get(&en->registry, w->job);
+		if (j && give_turn(j, w))
 			serve(en, j);
 		job_unref(j);
 	}

@@ -138,6 +138,7 @@ int turns_wait(struct turns *t, const char *model, const struct turns_wait *w)
 							.live = w->live,
 							.since_ns = w->since_ns,
 							.holds = w->holds,
+							.before = w->before,
 							.model = (size_t)(m - t->models)};
 	return 0;
 }

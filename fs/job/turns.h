@@ -57,6 +57,7 @@ struct turns_wait {
 	/* Decided: it has a turn, or else its place in the queue of the model, from 1. */
 	bool given;
 	unsigned place;
+	unsigned before; /* the place it had, for who tells of changes */
 	/* Private. */
 	size_t model;
 	bool probe;
@@ -84,7 +85,7 @@ MUST_CHECK int turns_open(struct turns *t, const char *model, unsigned most);
 void turns_begin(struct turns *t, int64_t every_ns);
 /* A job has so many live parts, and with has_turn a turn that it has not ended. */
 void turns_count(struct turns *t, const char *model, unsigned live, bool has_turn);
-/* A job waits; job to holds of w are read.  -ENOENT: the model had no queue when the
+/* A job waits; job to holds, and before, of w are read.  -ENOENT: the model had no queue when the
  * round began, so what lives was not counted; the next round has it.  -ENOMEM. */
 MUST_CHECK int turns_wait(struct turns *t, const char *model, const struct turns_wait *w);
 /* Gives turns and places; t->waits says to whom, in the order of the queue.  Returns

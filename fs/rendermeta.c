@@ -35,6 +35,17 @@ static const char readme[] =
 	"\n"
 	"Models: .batchfs/models.  All jobs: .batchfs/jobs.  What happened: .batchfs/events.\n";
 
+static const char readme_sample[] =
+	"\n"
+	"`echo sample 5 > NAME/ctl`, before submission, runs the first five records on\n"
+	"demand into NAME/sample.jsonl and holds the job: look, then `echo submit > NAME/ctl`.\n"
+	"`echo retry ondemand > NAME/ctl` runs what failed or is missing one by one.\n";
+
+static const char readme_pad[] =
+	"\n"
+	"`echo retry pad > NAME/ctl` fills a retry of few records up to what the source\n"
+	"takes at least, with records that cost as little as can be.\n";
+
 static const char readme_elsewhere[] =
 	"\n"
 	"Jobs made elsewhere are here as well. Their input and results come with\n"
@@ -50,6 +61,10 @@ static void render_readme(const struct tree *t, struct buf *out)
 	struct backend *b = t->backend;
 
 	buf_add_str(out, readme);
+	if (b->ops->run_now)
+		buf_add_str(out, readme_sample);
+	if (b->ops->pad_record)
+		buf_add_str(out, readme_pad);
 	if (b->ops->purge)
 		buf_add_str(out, readme_purge);
 	if (b->ops->lists_jobs && b->ops->lists_jobs(b))

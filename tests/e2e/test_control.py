@@ -248,3 +248,36 @@ def test_stop_twice_is_no_fault(mount, name):
     sh(f"echo stop > {job}/ctl", check=0)
     sh(f"echo stop > {job}/ctl")  # taken, or refused as no longer legal
     assert job.wait_end() == "Stopped"
+
+
+def test_submit_right_behind_the_files_waits_until_they_were_looked_at(mount, name):
+    job = mount.job(name)
+    job.fill(records(3), config="submit = manual\n")
+    job.ctl("submit")
+    assert job.wait_end() == "Completed"
+
+
+def test_the_forms_of_retry(mount, name):
+    job = mount.run(name, records(100), "builtin.fail")
+    assert job.status() == "CompletedWithErrors"
+    listed = job.read("ctl").split("\n")
+    assert "retry" in listed and "retry ondemand" in listed
+    assert "retry pad" not in listed  # there is no minimum here
+    with pytest.raises(OSError) as caught:
+        job.ctl("retry pad")
+    assert caught.value.errno == errno.EINVAL
+    assert "retry pad: not taken: this source has no minimum" in job.read("log")
+    with pytest.raises(OSError) as caught:
+        job.ctl("retry soon")
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_attempts_are_told(mount, name):
+    job = mount.run(name, records(100), "builtin.fail")
+    first, = json.loads(job.read("status.json"))["attempts"]
+    assert first["good"] + first["failed"] == first["records"] == 100 and first["failed"] > 0
+    assert (first["how"], first["automatic"], first["missing"]) == ("batch", False, 0)
+    job.ctl("retry")
+    job.wait_end()
+    again, second = json.loads(job.read("status.json"))["attempts"]
+    assert again == first and second["attempt"] == 2 and second["records"] == first["failed"]

@@ -221,6 +221,7 @@ static void test_who_asked_for_an_attempt(void **state)
 	for (size_t i = 0; i < COUNT_OF(automatic_rows); i++) {
 		CLEANUP(view_unrefp) struct view *v = view_of(JOB_COMPLETED, 2);
 		CLEANUP(buf_release) struct buf text = BUF_INIT(256);
+		CLEANUP(buf_release) struct buf json = BUF_INIT(0);
 
 		v->parts[1].attempt = 2;
 		v->attempt = automatic_rows[i].attempt;
@@ -228,8 +229,9 @@ static void test_who_asked_for_an_attempt(void **state)
 		v->retryable_only = automatic_rows[i].newest;
 		buf_addf(&text, "{\"attempt\": 2, \"how\": \"batch\", \"automatic\": %s,",
 			 automatic_rows[i].says);
-		print_message("%s\n", automatic_rows[i].why);
-		assert_says(v, KIND_STATUS_JSON, text.data);
+		assert_int_equal(render_view(v, KIND_STATUS_JSON, &json), 0);
+		if (!strstr(json.data, text.data))
+			fail_msg("%s: not %s", automatic_rows[i].why, text.data);
 	}
 }
 

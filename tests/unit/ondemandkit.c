@@ -88,6 +88,13 @@ void ondemandkit_fate(struct ondemandkit *k, unsigned record, unsigned times,
 	k->fates[record].reply = reply;
 }
 
+void ondemandkit_on_ask(struct ondemandkit *k, ondemandkit_asks *on_ask, void *ctx)
+{
+	k->on_ask = on_ask;
+	k->ctx = ctx;
+	awsserver_handle(k->k.server, handle, k); /* under its lock: its threads see it */
+}
+
 bool ondemandkit_told(void *ctx, const struct counts *counts, const struct tokens *tokens)
 {
 	struct ondemandkit *k = ctx;

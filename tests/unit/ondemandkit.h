@@ -23,6 +23,9 @@
 
 #define ONDEMANDKIT_RECORDS 512
 
+/* total: so many requests, this one among them.  In the server's thread. */
+typedef void ondemandkit_asks(void *ctx, unsigned record, unsigned total);
+
 struct ondemandkit {
 	struct bedrockkit k;
 	void *dir; /* its path */
@@ -33,8 +36,8 @@ struct ondemandkit {
 		unsigned times; /* UINT_MAX: always */
 		atomic_uint asked;
 	} fates[ONDEMANDKIT_RECORDS];
-	struct awsserver_reply good;				    /* of all others */
-	void (*on_ask)(void *ctx, unsigned record, unsigned total); /* in the server's thread */
+	struct awsserver_reply good; /* of all others */
+	ondemandkit_asks *on_ask;
 	void *ctx;
 	atomic_uint asked;
 	/* Of the told callback. */
@@ -50,6 +53,9 @@ void ondemandkit_records(struct ondemandkit *k, unsigned count);
 void ondemandkit_input(struct ondemandkit *k, const char *text);
 void ondemandkit_fate(struct ondemandkit *k, unsigned record, unsigned times,
 		      struct awsserver_reply reply);
+
+/* Calls it at each request from now on. */
+void ondemandkit_on_ask(struct ondemandkit *k, ondemandkit_asks *on_ask, void *ctx);
 
 int ondemandkit_run(struct ondemandkit *k, struct err *e);
 bool ondemandkit_told(void *ctx, const struct counts *counts, const struct tokens *tokens);

@@ -302,8 +302,7 @@ static void test_cancelled(void **state)
 	(void)state;
 	ondemandkit_open(&k, NULL, NULL);
 	ondemandkit_records(&k, 300);
-	k.on_ask = cancel_at;
-	k.ctx = &k;
+	ondemandkit_on_ask(&k, cancel_at, &k);
 	assert_int_equal(ondemandkit_run(&k, &e), -ECANCELED);
 	assert_true(ondemandkit_lines(&k) < 300);
 	assert_int_equal(ondemandkit_lines(&k), k.counts.good);

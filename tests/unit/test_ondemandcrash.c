@@ -74,8 +74,7 @@ static void check_crash(struct shared *s)
 	ondemandkit_open(&k, NULL, NULL);
 	ondemandkit_records(&k, RECORDS);
 	atomic_store(&s->told, 0);
-	k.on_ask = kill_when_asked;
-	k.ctx = s;
+	ondemandkit_on_ask(&k, kill_when_asked, s);
 	run_in_child(&k, s);
 	told = atomic_load(&s->told);
 	assert_true(ondemandkit_lines(&k) >= told);

@@ -124,7 +124,6 @@ static void test_other_engines(void **state)
 
 static void test_stopped_and_gone_on_with(void **state)
 {
-	CLEANUP(str_freep) char *text = NULL;
 	struct err e = ERR_INIT;
 	struct now n;
 	int before;

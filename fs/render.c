@@ -249,17 +249,21 @@ static const char *how_name(int how)
 	return how == RUN_ONDEMAND ? "ondemand" : how == RUN_PADDED ? "padded" : "batch";
 }
 
-/* Was that attempt made by retry_max?  The row counts them, and knows of the last. */
+/* Was that attempt made by retry_max?  It is known how many were, and for a while of
+ * the newest. */
 static const char *automatic(const struct view *v, uint32_t attempt)
 {
 	uint32_t between;
 
 	if (attempt == 1 || v->auto_retries == 0)
 		return "false";
+	if (v->auto_retries + 1 >= v->attempt)
+		return "true";
+	if (v->automatic < 0)
+		return "null";
 	if (attempt == v->attempt)
-		return v->retryable_only ? "true" : "false";
-	/* Of the ones between. */
-	between = v->auto_retries - (v->retryable_only ? 1 : 0);
+		return v->automatic ? "true" : "false";
+	between = v->auto_retries - (v->automatic ? 1 : 0);
 	if (between == 0)
 		return "false";
 	return between + 2 >= v->attempt ? "true" : "null";

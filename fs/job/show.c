@@ -168,6 +168,14 @@ static void show_counts(const struct job *j, struct view *v)
 	v->counts.failed = smaller(v->counts.failed, v->counts.total - v->counts.good);
 }
 
+/* The record says it while the attempt runs, and of the next one afterwards. */
+static int automatic_of(const struct job *j)
+{
+	if (j->row.phase != PHASE_DRAFT && j->row.phase != PHASE_ENDED && !j->row.ended_ns)
+		return j->row.retryable_only;
+	return j->view->attempt == j->row.attempt && j->view->change > 0 ? j->view->automatic : -1;
+}
+
 static void show_extras(struct job *j, enum job_state state, struct view *v)
 {
 	v->saved = j->row.saved;
@@ -208,7 +216,7 @@ static struct view *make_view(struct job *j, enum job_state state, const char *e
 	v->due_ns = j->settle_due_ns;
 	v->shown_ns = clock_wall_ns(j->jobs->o.clock);
 	v->how = j->row.how;
-	v->retryable_only = j->row.retryable_only;
+	v->automatic = automatic_of(j);
 	v->auto_retries = j->row.auto_retries;
 	show_counts(j, v);
 	show_extras(j, state, v);

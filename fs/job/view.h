@@ -61,7 +61,7 @@ struct view {
 	uint64_t attempt_left;
 	int64_t attempt_ns;
 	int how;		/* enum run_how: of the newest attempt */
-	bool retryable_only;	/* that was made by retry_max */
+	int automatic;		/* was it made by retry_max: 1, 0; -1: not known any more */
 	uint32_t auto_retries;	/* as so many were, of all */
 	struct tokens demand;	/* of tokens: what was run on demand */
 	struct tokens estimate; /* before it ran: at most these */

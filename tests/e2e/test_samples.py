@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from bedrockkit import CLAUDE
 from inputs import ids_of, record, records
 from mountkit import sh, until
 
@@ -203,3 +204,30 @@ def test_rm_ends_it(mount, name):
     sh(f"rm -r {job}", check=0)
     assert not job.path.exists()
     assert mount.run(name, records(1)).status() == "Completed"
+
+
+def test_on_bedrock_nothing_is_uploaded_for_it_and_its_price_is_told(new_bedrock, cloud):
+    mount = new_bedrock().start()
+    job = held(mount, "one", records(20), CLAUDE)
+    job.ctl("sample 2")
+    lines = sampled(job)
+    assert ids_of(lines) == ["rec-00001", "rec-00002"]
+    assert all("modelOutput" in json.loads(item) for item in lines)
+    assert "USD at the on-demand price" in job.read("log")
+    assert not cloud.keys()
+    until(lambda: json.loads(job.read("status.json"))["sample"]["tokens"]["input"] > 0)
+    assert json.loads(job.read("status.json"))["cost"]["total_usd"] > 0
+
+
+def test_a_sample_that_is_refused_says_why(new_bedrock, cloud):
+    mount = new_bedrock().start()
+    job = held(mount, "one", records(20), CLAUDE)
+    cloud.double.fault("InvokeModel", "error", count=50, value=(
+        403, "AccessDeniedException", "you are not authorized to perform bedrock:InvokeModel"))
+    job.ctl("sample 2")
+    until(lambda: "not authorized" in job.read("error"), 20, "no words in error")
+    assert job.read("wait") == "Held\n" and not (job / "sample.jsonl").exists()
+    assert "sample: refused:" in job.read("log")
+    cloud.double.clear_faults()
+    job.ctl("sample 2")
+    assert len(sampled(job)) == 2 and job.read("error") == ""

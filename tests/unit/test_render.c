@@ -203,16 +203,17 @@ static void test_attempts(void **state)
 static const struct {
 	const char *why;
 	uint32_t attempt, automatic; /* the newest; how many were */
-	bool newest;
+	int newest;
 	const char *says; /* of attempt 2 */
 } automatic_rows[] = {
-	{"none was", 3, 0, false, "false"},
-	{"all were", 3, 2, true, "true"},
-	{"the newest, and it is this one", 2, 1, true, "true"},
-	{"one of two, and not the newest: then it is this one", 3, 1, false, "true"},
-	{"one of two, and that is the newest", 3, 1, true, "false"},
-	{"some of those before", 4, 1, false, "null"},
-	{"and the newest as well", 4, 2, true, "null"},
+	{"none was", 3, 0, 0, "false"},
+	{"all were", 3, 2, -1, "true"},
+	{"the newest, and it is this one", 2, 1, 1, "true"},
+	{"one of two, and not the newest: then it is this one", 3, 1, 0, "true"},
+	{"one of two, and that is the newest", 3, 1, 1, "false"},
+	{"one of two, after a restart", 3, 1, -1, "null"},
+	{"some of those before", 4, 1, 0, "null"},
+	{"and the newest as well", 4, 2, 1, "null"},
 };
 
 static void test_who_asked_for_an_attempt(void **state)
@@ -226,7 +227,7 @@ static void test_who_asked_for_an_attempt(void **state)
 		v->parts[1].attempt = 2;
 		v->attempt = automatic_rows[i].attempt;
 		v->auto_retries = automatic_rows[i].automatic;
-		v->retryable_only = automatic_rows[i].newest;
+		v->automatic = automatic_rows[i].newest;
 		buf_addf(&text, "{\"attempt\": 2, \"how\": \"batch\", \"automatic\": %s,",
 			 automatic_rows[i].says);
 		assert_int_equal(render_view(v, KIND_STATUS_JSON, &json), 0);

@@ -209,6 +209,9 @@ bool parts_is_current(const struct job *j, const struct store_part *p);
  * state Queued is in the store, so that a part whose answer was lost, in a
  * crash or on the way, is never taken for one that was not asked for. */
 bool parts_may_exist(const struct store_part *p);
+/* Is it, while it has not ended, one of those the provider runs at once?  Not what
+ * a later call was told that it is not made. */
+bool parts_holds_slot(const struct store_part *p);
 int64_t parts_asked_ns(const struct store_part *p); /* wall; 0: never, or certainly not created */
 void parts_drop(struct job *j); /* those of the attempt that were never asked for */
 /* The provider will not have p, for the reason in *e.  A first attempt of which

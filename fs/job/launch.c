@@ -5,7 +5,9 @@
  * (asked_ns, state Queued).  Whatever happens to the answer, a crash or a lost
  * connection, the next call for that part tells the backend of that time, and
  * the backend then looks for the part before it asks again.  What was certainly
- * not created (-EDQUOT: no quota; -EBUSY: no connection) counts as never asked for.
+ * not created (-EDQUOT: no quota; -EBUSY: no connection) counts as never asked for,
+ * if no earlier call was left without an answer: that one's time stays, and with it
+ * the looking, until the part is found.
  *
  * A source runs so many parts of a model at once, and may want its create calls
  * one by one and not too often.  Then a job has to have a turn for each call
@@ -37,30 +39,31 @@ static int ask(struct job *j, struct store_part *p, int64_t asked_ns, bool look_
 	return b->ops->create(b, &d.part, &p->remote, e);
 }
 
-/* It is stored that the call leaves now; *ret: when an earlier one did, or 0. */
+/* It is stored that the call leaves now; *ret: when one left that may have made it, or 0. */
 static int store_asking(struct job *j, struct store_part *p, int64_t *ret, struct err *e)
 {
 	int r;
 
 	*ret = parts_asked_ns(p);
-	if (*ret)
+	if (parts_holds_slot(p))
 		return 0;
-	p->asked_ns = clock_wall_ns(j->jobs->o.clock);
+	p->asked_ns = *ret ? *ret : clock_wall_ns(j->jobs->o.clock);
 	p->state = JOB_QUEUED;
 	r = job_save_part(j, p, e);
 	if (r < 0) {
-		p->asked_ns = 0;
+		p->asked_ns = *ret;
 		p->state = -1;
 	}
 	return r;
 }
 
-/* Certainly not created.  If that cannot be stored it is looked for, for nothing. */
-static void store_not_asked(struct job *j, struct store_part *p)
+/* This call certainly made nothing, and of an earlier one (asked_ns, or 0) no list
+ * has anything: it holds no slot.  If that cannot be stored it is looked for, for nothing. */
+static void store_not_made(struct job *j, struct store_part *p, int64_t asked_ns)
 {
 	struct err e = ERR_INIT;
 
-	p->asked_ns = 0;
+	p->asked_ns = asked_ns;
 	p->state = -1;
 	if (job_save_part(j, p, &e) < 0)
 		log_warning("launch", "%s", e.text);
@@ -155,7 +158,7 @@ static int take_turn(struct job *j, const struct store_part *p)
 	pthread_mutex_lock(&j->mutex);
 	r = j->turn.given;
 	j->turn.waits = !r;
-	j->turn.holds = parts_may_exist(p);
+	j->turn.holds = parts_holds_slot(p);
 	j->turn.since_ns = since;
 	pthread_mutex_unlock(&j->mutex);
 	if (!r)
@@ -260,7 +263,7 @@ static int launch_one(struct job *j, struct store_part *p, struct err *e)
 	if (r == -EINVAL)
 		return refuse(j, p, e);
 	if (r == -EBUSY || r == -EDQUOT)
-		store_not_asked(j, p);
+		store_not_made(j, p, asked_ns);
 	return r < 0 ? r : store_created(j, p, e);
 }
 
@@ -274,7 +277,7 @@ static struct store_part *next_to_create(struct job *j)
 
 		if (!parts_is_current(j, p) || p->phase != PART_STAGED || p->how == RUN_ONDEMAND)
 			continue;
-		if (parts_may_exist(p))
+		if (parts_holds_slot(p))
 			return p;
 		next = next ? next : p;
 	}

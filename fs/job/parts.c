@@ -61,10 +61,15 @@ void parts_drop_last(struct job *j)
 	store_part_release(&j->parts[--j->part_count]);
 }
 
-bool parts_may_exist(const struct store_part *p)
+bool parts_holds_slot(const struct store_part *p)
 {
 	return p->phase == PART_CREATED || p->phase == PART_ENDED ||
 	       (p->phase == PART_STAGED && p->state >= 0);
+}
+
+bool parts_may_exist(const struct store_part *p)
+{
+	return parts_holds_slot(p) || (p->phase == PART_STAGED && p->asked_ns);
 }
 
 /* Files of before there was such a time know only that it was asked for. */

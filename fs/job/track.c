@@ -52,7 +52,7 @@ unsigned track_live(const struct job *j)
 		const struct store_part *p = &j->parts[i];
 
 		n += parts_is_current(j, p) && p->phase < PART_ENDED && p->how != RUN_ONDEMAND &&
-		     parts_may_exist(p);
+		     parts_holds_slot(p);
 	}
 	return n;
 }

@@ -60,6 +60,32 @@ static void test_a_stop_creates_nothing(void **state)
 	assert_int_equal(fakebackend_part_count(k->provider), 0);
 }
 
+/* Asked for again it is not created; that says nothing of what the first call made. */
+static void test_what_was_asked_for_once_is_looked_for_ever_after(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->create_lost, 1);
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	k->provider->outcomes[0] = "gm"; /* what is stopped has not run to its end */
+	j = jobskit_submit(k, "lost");
+	jobskit_wait_error(k, j, "create: the provider is busy");
+	atomic_store(&k->provider->create_busy, 1000000);
+	jobskit_wait_error(k, j, "the quota is full");
+	/* A start knows it too. */
+	job_unrefp(&j);
+	jobskit_restart(k);
+	j = jobskit_find(k, "lost");
+	jobskit_wait_error(k, j, "the quota is full");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	atomic_store(&k->provider->create_busy, 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+	assert_int_equal(fakebackend_part(k->provider, 0).stops, 1);
+	assert_int_equal(k->provider->blind_repeats, 0);
+}
+
 /* --- one by one --- */
 
 #define CROWD 9 /* more than there are threads */
@@ -393,6 +419,7 @@ int main(void)
 		TEST(test_what_was_not_created_is_as_if_never_asked),
 		TEST(test_a_lost_answer_is_looked_for_under_its_own_name),
 		TEST(test_a_stop_creates_nothing),
+		TEST(test_what_was_asked_for_once_is_looked_for_ever_after),
 		TEST(test_those_who_wait_for_their_turn_hold_nobody_up),
 		TEST(test_creates_go_one_by_one),
 		TEST(test_what_the_model_refuses_is_told_before_it_is_sent),

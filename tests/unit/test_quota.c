@@ -400,6 +400,29 @@ static void test_a_refusal_is_told_and_tried_again_later(void **state)
 	assert_int_equal(atomic_load(&k->provider->quota_refusals), 1);
 }
 
+/* What was asked for without an answer, and is then refused, waits like the others. */
+static void test_a_refusal_after_a_lost_answer(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	fakebackend_make_elsewhere(k->provider, "hidden", "hidden", JOB_IN_PROGRESS);
+	atomic_store(&k->provider->quota, 1);
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	atomic_store(&k->provider->create_again, 1);
+	j = jobskit_submit(k, "ours");
+	wait_until(has_place, k, j, 1);
+	assert_true(log_says(j, "ask for a larger one"));
+	assert_int_equal(atomic_load(&k->provider->quota_refusals), 1);
+	assert_int_equal(jobskit_command(k, j, COMMAND_REFRESH), 0);
+	wait_until(has_place, k, j, 1);
+	assert_int_equal(atomic_load(&k->provider->quota_refusals), 1);
+	/* It is looked for, and is not there. */
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+}
+
 static int setup(void **state)
 {
 	struct jobskit *k;
@@ -408,6 +431,7 @@ static int setup(void **state)
 		return -1;
 	k = *state;
 	jobskit_stop(k);
+	atomic_store(&ahead_ns, 0);
 	k->clock.mono_ns = mono_ahead;
 	k->provider->busy_words = "the provider cannot be reached";
 	jobskit_start(k);
@@ -427,6 +451,7 @@ int main(void)
 		TEST(test_jobs_made_elsewhere_take_slots),
 		TEST(test_a_storm_of_refusals),
 		TEST(test_a_refusal_is_told_and_tried_again_later),
+		TEST(test_a_refusal_after_a_lost_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  * job that still runs was submitted, or a little before the youngest seen, so
  * that new ones and those that have changed are met.  What is asked about and
  * was not met (another region, or the list may not be read) is asked for one by
- * one, a few a poll.  Times are the service's own; our clock plays no part.
+ * one, a few a poll.  Times are the service's own; ours only says which cannot be.
  */
 
 #include <errno.h>
@@ -59,6 +59,12 @@ static void tell_result(struct part_status *to, const struct part_status *s)
 		to->counts = old;
 }
 
+/* One date in the future must not have all later ones passed over. */
+static bool may_be(const struct bedrock *b, int64_t submitted_ns)
+{
+	return submitted_ns <= aws_wall_ns(b->aws) + OVERLAP_NS;
+}
+
 /* Notes the job; *ret_asked: which remote it is, from 1, or 0. */
 static void note(struct sweep *w, const struct control_job *j, size_t *ret_asked)
 {
@@ -71,7 +77,7 @@ static void note(struct sweep *w, const struct control_job *j, size_t *ret_asked
 	if (row)
 		jobrows_update(row, j, w->round);
 	pthread_mutex_unlock(&b->rows_mutex);
-	if (j->submitted_ns > b->newest_ns)
+	if (j->submitted_ns > b->newest_ns && may_be(b, j->submitted_ns))
 		b->newest_ns = j->submitted_ns;
 }
 

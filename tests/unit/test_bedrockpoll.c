@@ -44,6 +44,12 @@ static void add(struct bedrockkit *k, unsigned n, const char *status, int64_t af
 	bedrockkit_add_job(k, j);
 }
 
+static void pass(struct bedrockkit *k, int64_t seconds)
+{
+	k->clock.now_mono_ns += seconds * NS_PER_S;
+	k->clock.now_wall_ns += seconds * NS_PER_S;
+}
+
 static const char *remote_of(unsigned n)
 {
 	static char texts[8][128];
@@ -118,6 +124,7 @@ static void test_later_sweeps(void **state)
 	add(&k, 0, "Completed", 0);
 	add(&k, 1, "InProgress", 3600);
 	add(&k, 2, "InProgress", 7200);
+	pass(&k, 7200);
 	assert_int_equal(poll_some(&k, remotes, results, 2, &f), 0);
 	assert_int_equal(f.count, 3);
 	assert_null(strstr(awsserver_request(k.server, 0)->target, "submitTimeAfter"));
@@ -144,6 +151,36 @@ static void test_later_sweeps(void **state)
 	bedrockkit_close(&k);
 }
 
+/* A job of a time to come does not hide those that come before it. */
+static void test_dates_in_the_future(void **state)
+{
+	struct found f = {.count = 0};
+	struct bedrockkit k;
+
+	(void)state;
+	bedrockkit_open(&k, NULL);
+	add(&k, 0, "Completed", 0);
+	add(&k, 1, "Completed", INT64_C(3600) * 24 * 365);
+	assert_int_equal(poll_some(&k, NULL, NULL, 0, &f), 0);
+	assert_int_equal(f.count, 2);
+	pass(&k, 600);
+	add(&k, 2, "Completed", 600);
+	f.count = 0;
+	assert_int_equal(poll_some(&k, NULL, NULL, 0, &f), 0);
+	assert_int_equal(f.count, 3);
+	/* Ours may be a little behind. */
+	add(&k, 3, "Completed", 600 + 299);
+	f.count = 0;
+	assert_int_equal(poll_some(&k, NULL, NULL, 0, &f), 0);
+	assert_int_equal(f.count, 3);
+	f.count = 0;
+	assert_int_equal(poll_some(&k, NULL, NULL, 0, &f), 0);
+	assert_int_equal(f.count, 3);
+	assert_non_null(strstr(awsserver_request(k.server, 3)->target,
+			       "submitTimeAfter=2026-01-02T03%3A14%3A03Z"));
+	bedrockkit_close(&k);
+}
+
 /* Jobs of others that run are followed too, if somebody wants to hear of them. */
 static void test_others_are_followed(void **state)
 {
@@ -154,6 +191,7 @@ static void test_others_are_followed(void **state)
 	bedrockkit_open(&k, NULL);
 	add(&k, 0, "InProgress", 0);
 	add(&k, 1, "Completed", 7200);
+	pass(&k, 7200);
 	assert_int_equal(poll_some(&k, NULL, NULL, 0, &f), 0);
 	f.count = 0;
 	set_status(&k, 0, "Stopped", NULL);
@@ -513,6 +551,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_later_sweeps),
+		cmocka_unit_test(test_dates_in_the_future),
 		cmocka_unit_test(test_others_are_followed),
 		cmocka_unit_test(test_what_is_told),
 		cmocka_unit_test(test_results),

@@ -15,6 +15,7 @@ A modelInput is the body of the model's own request, and families differ.  With
 """
 
 import json
+import signal
 import sys
 
 
@@ -71,6 +72,7 @@ FAMILIES = {f.__name__: f for f in (claude, nova, titan, llama, converse, image)
 def main():
     if len(sys.argv) != 2 or sys.argv[1] not in FAMILIES:
         sys.exit(__doc__)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is enough
     for line in sys.stdin:
         record = json.loads(line)
         record["modelInput"] = FAMILIES[sys.argv[1]](record)

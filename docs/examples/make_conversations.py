@@ -8,6 +8,7 @@ which pieces meet is arithmetic, and no two records are alike.
 """
 
 import json
+import signal
 import sys
 
 from conversation_texts import ABROAD, CLOSINGS, TASKS, THEMES
@@ -58,6 +59,7 @@ def main():
             records.append(record(len(records) + 1, shape(turns, task), 300 + 50 * (turn % 4)))
         for turns in ABROAD[2 * turn:2 * turn + 2]:
             records.append(record(len(records) + 1, transcript(turns[:-1], turns[-1])))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is enough
     for item in records:
         sys.stdout.write(json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n")
 

@@ -44,6 +44,15 @@ def test_without_a_family_it_says_what_there_is():
     assert done.returncode == 1 and "converse" in done.stderr
 
 
+def test_a_reader_of_the_first_records_is_enough():
+    with open(EXAMPLES / "conversations.jsonl", encoding="utf-8") as given, \
+            subprocess.Popen([EXAMPLES / "for_model.py", "nova"], stdin=given, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) as convert_some:
+        assert "modelInput" in convert_some.stdout.readline()
+        convert_some.stdout.close()
+        assert convert_some.stderr.read() == ""
+
+
 def make(*words, check=True):
     return subprocess.run([EXAMPLES / "make_bedrock_inputs.py", *words], check=check,
                           capture_output=True, text=True)

@@ -431,7 +431,9 @@ static int answer(const struct options *o)
 	int r;
 
 	log_init(o->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, false);
-	r = http_global_init(&e);
+	r = awsconfig_anchor(&e);
+	if (r == 0)
+		r = http_global_init(&e);
 	if (r == 0 && o->check)
 		r = doctor_run(&place, o->model, stdout, &e);
 	else if (r == 0)

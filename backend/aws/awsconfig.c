@@ -112,6 +112,27 @@ static int load_files(struct awsconfig *c, struct err *e)
 	return r;
 }
 
+/* Paths in the files count, as for AWS's own tools, from where the program was started. */
+static int anchor_values(const struct awsconfig *c, struct awsini *ini, struct err *e)
+{
+	static const char *const keys[] = {"ca_bundle", "web_identity_token_file"};
+	const char *from = awsconfig_env(c, "PWD"); /* awsconfig_anchor() */
+
+	for (size_t i = 0; i < ini->pair_count * COUNT_OF(keys) && from; i++) {
+		struct awsini_pair *p = &ini->pairs[i / COUNT_OF(keys)];
+		char *path;
+
+		if (p->outer || strcmp(p->key, keys[i % COUNT_OF(keys)]) != 0 || !*p->val ||
+		    *p->val == '/')
+			continue;
+		if (asprintf(&path, "%s/%s", strcmp(from, "/") == 0 ? "" : from, p->val) < 0)
+			return err_set(e, -ENOMEM, "no memory for the AWS configuration");
+		free(p->val);
+		p->val = path;
+	}
+	return 0;
+}
+
 int awsconfig_load(const struct awsconfig_options *o, struct awsconfig **ret, struct err *e)
 {
 	CLEANUP(config_freep) struct awsconfig *c = calloc(1, sizeof(*c));
@@ -135,6 +156,10 @@ int awsconfig_load(const struct awsconfig_options *o, struct awsconfig **ret, st
 	r = copy(profile ? profile : "default", &c->profile, e);
 	if (r == 0)
 		r = load_files(c, e);
+	if (r == 0)
+		r = anchor_values(c, &c->config, e);
+	if (r == 0)
+		r = anchor_values(c, &c->credentials, e);
 	if (r == 0 && profile)
 		r = check_profile(c, e);
 	if (r == 0)
@@ -153,17 +178,15 @@ int awsconfig_reload(const struct awsconfig *c, struct awsconfig **ret, struct e
 }
 
 /* "~/" is awsconfig_load()'s to understand. */
-static int anchor(const char *name, struct err *e)
+static int anchor(const char *name, const char *cwd, struct err *e)
 {
-	CLEANUP(str_freep) char *cwd = NULL;
 	CLEANUP(str_freep) char *path = NULL;
 	const char *said = secure_getenv(name);
 
 	if (!said || !*said || said[0] == '/' || strncmp(said, "~/", 2) == 0)
 		return 0;
-	cwd = getcwd(NULL, 0);
 	if (!cwd)
-		return err_errno(e, -errno, "%s=%s: cannot tell the current directory", name, said);
+		return err_set(e, -ENOENT, "%s=%s: cannot tell the current directory", name, said);
 	if (asprintf(&path, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, said) < 0) {
 		path = NULL;
 		return err_set(e, -ENOMEM, "no memory for %s", name);
@@ -176,10 +199,13 @@ int awsconfig_anchor(struct err *e)
 	static const char *const names[] = {
 		"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE"};
+	CLEANUP(str_freep) char *cwd = getcwd(NULL, 0);
 	int r = 0;
 
 	for (size_t i = 0; i < COUNT_OF(names) && r == 0; i++)
-		r = anchor(names[i], e);
+		r = anchor(names[i], cwd, e);
+	if (r == 0 && (cwd ? setenv("PWD", cwd, 1) : unsetenv("PWD")) < 0)
+		r = err_errno(e, -errno, "cannot set PWD");
 	return r;
 }
 

@@ -43,7 +43,8 @@ void awsconfig_free(struct awsconfig *c); /* NULL is fine; wipes secrets */
 MUST_CHECK int awsconfig_reload(const struct awsconfig *c, struct awsconfig **ret, struct err *e);
 
 /* Paths that variables of the environment give from the current directory, as
- * from "/": for a process that will leave it.  Before any thread and any load. */
+ * from "/", and that directory as PWD, which those in the files count from: for a
+ * process that will leave it.  Before any thread and any load. */
 MUST_CHECK int awsconfig_anchor(struct err *e);
 
 /* All answers are borrowed until awsconfig_free(). */

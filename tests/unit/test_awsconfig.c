@@ -326,8 +326,42 @@ static void test_paths_from_the_current_directory(void **state)
 		if (!got || strcmp(got, wanted) != 0)
 			fail_msg("%s: %s", rows[i].why, got ? got : "unset");
 		unsetenv(rows[i].name);
+		assert_string_equal(getenv("PWD"), cwd);
 	}
 	assert_int_equal(chdir(before), 0);
+}
+
+/* As for AWS's own tools, wherever the file lies. */
+static void test_paths_in_the_files(void **state)
+{
+	static const struct {
+		const char *why, *pwd, *key, *said, *wanted;
+	} rows[] = {
+		{"certificates", "/here", "ca_bundle", "ca.pem", "/here/ca.pem"},
+		{"a token", "/here", "web_identity_token_file", "./t", "/here/./t"},
+		{"from the root", "/here", "ca_bundle", "/etc/ca.pem", "/etc/ca.pem"},
+		{"started in the root", "/", "ca_bundle", "ca.pem", "/ca.pem"},
+		{"not a path", "/here", "region", "us-east-1", "us-east-1"},
+	};
+
+	for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+		CLEANUP(awsenv_freep) struct awsconfig *c = NULL;
+		CLEANUP(awsenv_freep) struct awsconfig *again = NULL;
+		struct awsenv env = {.count = 0};
+		size_t row = i / 2;
+		char text[128];
+
+		snprintf(text, sizeof(text), "[%sdev]\n%s = %s\n", i % 2 ? "" : "profile ",
+			 rows[row].key, rows[row].said);
+		awsenv_file(&env, state, "config", i % 2 ? "" : text);
+		awsenv_file(&env, state, "credentials", i % 2 ? text : "");
+		awsenv_set(&env, "PWD", rows[row].pwd);
+		c = awsenv_load(&env, "dev", NULL);
+		assert_int_equal(awsconfig_reload(c, &again, NULL), 0);
+		if (strcmp(awsconfig_get(c, "dev", rows[row].key), rows[row].wanted) != 0 ||
+		    strcmp(awsconfig_get(again, "dev", rows[row].key), rows[row].wanted) != 0)
+			fail_msg("%s: %s", rows[row].why, awsconfig_get(c, "dev", rows[row].key));
+	}
 }
 
 #define IN_DIR(f) cmocka_unit_test_setup_teardown(f, tempdir_setup, tempdir_teardown)
@@ -347,6 +381,7 @@ int main(void)
 		IN_DIR(test_files_that_are_too_large),
 		IN_DIR(test_reading_again),
 		IN_DIR(test_paths_from_the_current_directory),
+		IN_DIR(test_paths_in_the_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

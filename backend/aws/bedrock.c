@@ -259,6 +259,9 @@ static int check_place(const struct bedrock_place *p, struct err *e)
 		r = bedrock_check_option(p->options->pairs[i].key, p->options->pairs[i].value, e);
 	if (r == 0)
 		r = bedrock_check_limits(p->options, e);
+	if (r == 0 && p->options)
+		r = bedrock_check_vpc(kv_get(p->options, "subnets"),
+				      kv_get(p->options, "security_groups"), e);
 	return r == -ENOENT ? -EINVAL : r;
 }
 

@@ -101,6 +101,9 @@ const char *bedrock_setting(const struct bedrock *b, const struct kv *config, co
 uint64_t bedrock_number(const struct bedrock *b, const struct kv *config, const char *key,
 			uint64_t otherwise);
 
+/* Settings that come in pairs; NULL: not given.  -EINVAL. */
+MUST_CHECK int bedrock_check_vpc(const char *subnets, const char *groups, struct err *e);
+
 /* "A;B" taken apart. */
 struct bedrock_list {
 	char *text; /* owned; the items are in it */

@@ -242,10 +242,10 @@ int bedrock_check_part(const struct bedrock *b, const struct backend_part *p, st
 
 	if (r < 0)
 		return r;
-	if (!bedrock_setting(b, p->config, "subnets") !=
-	    !bedrock_setting(b, p->config, "security_groups"))
-		return err_set(e, -EINVAL,
-			       "subnets and security_groups: a job's VPC takes both, or neither");
+	r = bedrock_check_vpc(bedrock_setting(b, p->config, "subnets"),
+			      bedrock_setting(b, p->config, "security_groups"), e);
+	if (r < 0)
+		return r;
 	if (!bedrock_setting(b, p->config, "role"))
 		return err_set(
 			e, -EINVAL,

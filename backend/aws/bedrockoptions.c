@@ -264,6 +264,15 @@ int bedrock_check_config(struct backend *b, const char *key, const char *value, 
 	return o->check(key, value, e);
 }
 
+int bedrock_check_vpc(const char *subnets, const char *groups, struct err *e)
+{
+	if (!subnets == !groups)
+		return 0;
+	return err_set(e, -EINVAL, "%s is missing: a job's VPC takes it and %s, or neither",
+		       subnets ? "security_groups" : "subnets",
+		       subnets ? "subnets" : "security_groups");
+}
+
 /* --- values --- */
 
 const char *bedrock_setting(const struct bedrock *b, const struct kv *config, const char *key)

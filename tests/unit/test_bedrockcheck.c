@@ -173,6 +173,8 @@ static void test_open_refuses(void **state)
 		{"an option that is none", "colour", "red"},
 		{"a value that is none", "timeout", "1"},
 		{"no job could be sent", "min_records", "11"},
+		{"half a VPC", "subnets", "subnet-1"},
+		{"the other half", "security_groups", "sg-1"},
 	};
 
 	(void)state;

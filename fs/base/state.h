@@ -59,6 +59,13 @@ struct tally {
 	struct tokens tokens;
 };
 
+static inline void tally_add(struct tally *to, const struct tally *more)
+{
+	to->records += more->records;
+	to->tokens.input += more->tokens.input;
+	to->tokens.output += more->tokens.output;
+}
+
 #define PART_RAW_MAX	 64
 #define PART_MESSAGE_MAX 768
 

@@ -13,6 +13,13 @@
 #include "fs/job/jobs_private.h"
 #include "fs/job/small.h"
 
+bool again_with_missing(const struct job *j, uint32_t attempt)
+{
+	bool dropped;
+
+	return endwords_worst(j, attempt, &dropped) != JOB_STOPPED && !dropped;
+}
+
 bool again_is_due(const struct job *j)
 {
 	return j->row.phase == PHASE_ENDED && j->row.retryable_only;

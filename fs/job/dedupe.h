@@ -51,6 +51,12 @@ struct dedupe_request {
 MUST_CHECK int dedupe_new(const struct dedupe_request *q, struct dedupe **ret, struct err *e);
 void dedupe_free(struct dedupe *d); /* NULL is fine; drops what is not written */
 
+static inline void dedupe_freep(struct dedupe **d)
+{
+	dedupe_free(*d);
+	*d = NULL;
+}
+
 /* An ended job with the same model, settings and invocation: the caller sees to
  * that. */
 struct dedupe_earlier {

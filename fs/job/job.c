@@ -9,6 +9,7 @@
 
 #include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
+#include "fs/job/resultfiles.h"
 
 /*
  * A job's life in memory.  The record (row, parts, results) belongs to the
@@ -39,6 +40,7 @@ static void job_free(struct job *j)
 	store_job_release(&j->row);
 	store_parts_free(j->parts, j->part_count);
 	results_unref(j->results);
+	resultfiles_freep(&j->files);
 	pthread_mutex_destroy(&j->mutex);
 	pthread_mutex_destroy(&j->wish_mutex);
 	free(j->name);

@@ -6,7 +6,7 @@
  * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), sample.c (some of
  * it before), submit.c (drafts, and
  * the watch over what runs), staging.c (plan and inputs of an attempt), parts.c (tokens,
- * refusals), launch.c (creates), track.c (polling), finish.c
+ * refusals), launch.c (creates), demand.c (on demand), track.c (polling), finish.c
  * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
  * (their results), purge.c.
  */
@@ -26,6 +26,7 @@ enum lane {
 	LANE_DESK,  /* here on this machine; somebody may be waiting */
 	LANE_CALLS, /* short calls to the provider: creates, stops */
 	LANE_BULK,  /* inputs and results: may be busy for hours */
+	LANE_NOW,   /* records that run on demand: the same, and nobody's upload waits for it */
 	LANE_COUNT,
 };
 
@@ -124,13 +125,14 @@ struct job {
 	struct store_part *parts;
 	size_t part_count;
 	struct results *results;
+	struct resultfiles *files; /* owned: of what is being brought (resultfiles.h), or NULL */
 	unsigned trouble_count;
 	int64_t settle_due_ns;	   /* wall; for the view */
 	int64_t settle_touched_ns; /* what it was computed from */
 	uint64_t refused_edits;	   /* the draft as it was refused */
 	uint64_t prechecked_edits; /* the draft as the backend looked at it */
 	bool prechecked;
-	bool sampling;		     /* a sample is under way, and on LANE_BULK */
+	bool sampling;		     /* a sample is under way, and on LANE_NOW */
 	bool sample_resumes;	     /* it may have been before this start */
 	struct counts sample_counts; /* of that */
 	int64_t sample_ns;	     /* wall: sample.jsonl was made; 0: there is none */
@@ -190,7 +192,18 @@ MUST_CHECK int finish_ended(struct job *j, struct err *e);
 void finish_reopen(struct job *j);
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
+/* endwords.c */
+/* The most telling end among the parts of an attempt; was one stopped before it was
+ * created? */
+enum job_state endwords_worst(const struct job *j, uint32_t attempt, bool *ret_dropped);
+const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped);
+/* *ret: for JOB/error, the caller's; NULL: nothing to say. */
+MUST_CHECK int endwords_describe(const struct job *j, enum job_state end, struct results *res,
+				 char **ret);
+
 /* again.c */
+/* Were records that the attempt did not run cut short, and not by the user? */
+bool again_with_missing(const struct job *j, uint32_t attempt);
 /* Is an automatic retry to follow this end? */
 bool again_is_due(const struct job *j);
 /* Is one to follow an end with so many records that may go better by themselves? */
@@ -240,7 +253,7 @@ void sample_load(struct job *j); /* at a start: what earlier ones left */
 /* Of a draft that was found ready; then sample_is_begun(). */
 MUST_CHECK int sample_begin(struct job *j, const struct draft_summary *sum, struct err *e);
 bool sample_is_begun(struct job *j); /* then, until it is over, the draft is not judged */
-MUST_CHECK int sample_run(struct job *j, struct err *e);  /* on LANE_BULK */
+MUST_CHECK int sample_run(struct job *j, struct err *e);  /* on LANE_NOW */
 MUST_CHECK int sample_drop(struct job *j, struct err *e); /* the draft is not ready */
 
 /* launch.c */
@@ -249,6 +262,11 @@ MUST_CHECK int launch_parts(struct job *j, struct err *e);
 bool launch_waits(struct job *j); /* for its turn, or has one that it did not use yet */
 /* What was not asked for is dropped, all else is found out and stopped. */
 MUST_CHECK int launch_stop(struct job *j, struct err *e);
+
+/* demand.c */
+/* Runs the parts of an on-demand attempt to their ends.  1: refused, and the job is a
+ * draft again.  Blocks for as long as it takes, on LANE_NOW. */
+MUST_CHECK int demand_parts(struct job *j, struct err *e);
 
 /* track.c */
 void track_start(struct jobs *en); /* before any thread */

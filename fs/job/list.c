@@ -10,6 +10,9 @@
 #include "fs/base/fdio.h"
 #include "fs/base/newfile.h"
 #include "fs/job/collect.h"
+#include "fs/job/dedupe.h"
+#include "fs/job/resultfiles.h"
+#include "fs/job/retrylist.h"
 #include "fs/job/small.h"
 #include "fs/job/stage.h"
 
@@ -17,12 +20,22 @@
  * Each step takes the list as it is and puts a file of its own in its place:
  *
  *	the input, or what has no good result	-> .base
+ *	without what need not be run		-> .unique
  *	filled up to the minimum		-> .padded
  *
  * The last file made becomes the list, by a rename.
  */
 
 #define PAD_LINE_MAX (64u * 1024 * 1024)
+
+static const char *const steps[] = {"base", "unique", "padded", NULL};
+static const char *const list[] = {"list", NULL};
+static const char *const kept[] = {"list", "reused.jsonl", NULL};
+
+uint64_t list_count(const struct list *l)
+{
+	return l->in ? input_record_count(l->in) : 0;
+}
 
 void list_release(struct list *l)
 {
@@ -59,6 +72,8 @@ static int take_file(struct job *j, struct list *l, char **path, struct err *e)
 		return err_errno(e, -errno, "cannot open %s", *path);
 	next.path = STEAL(path);
 	next.padding = l->padding;
+	next.reused = l->reused;
+	next.is_made = true;
 	r = scan(j, &next, e);
 	if (r < 0)
 		return r;
@@ -95,12 +110,13 @@ static int write_file(const char *path, const char *bytes, uint64_t size, struct
 	return r < 0 ? err_errno(e, r, "cannot write %s", path) : 0;
 }
 
-/* What the results before this attempt call retry.jsonl. */
+/* What the results before this attempt call retry.jsonl, or those lines of it that
+ * may go better by themselves. */
 static int write_remaining(struct job *j, const char *path, struct err *e)
 {
 	CLEANUP(results_unpinp) struct results *pinned = NULL;
+	uint64_t size = 0, count = 0;
 	const char *bytes;
-	uint64_t size = 0;
 	int r;
 
 	if (!j->results)
@@ -113,6 +129,9 @@ static int write_remaining(struct job *j, const char *path, struct err *e)
 	if (r < 0)
 		return r;
 	pinned = j->results;
+	if (j->row.retryable_only)
+		return retrylist_write(pinned, again_with_missing(j, j->row.attempt - 1), path,
+				       &count, e);
 	bytes = results_bytes(pinned, RESULTS_RETRY, &size);
 	return write_file(path, bytes, size, e);
 }
@@ -127,7 +146,130 @@ static int take_base(struct job *j, struct list *l, struct err *e)
 	r = path_of(j, "base", &path);
 	if (r == 0)
 		r = write_remaining(j, path, e);
+	if (r == 0 && access(path, F_OK) < 0)
+		return 0; /* none may */
 	return r < 0 ? r : take_file(j, l, &path, e);
+}
+
+/* --- dedupe --- */
+
+/* Results of the same request to the same model are as good as each other, but
+ * not those of another kind of call. */
+static int same_calls(struct job *j, struct job *other, bool *ret)
+{
+	CLEANUP(kv_release) struct kv mine = KV_INIT;
+	CLEANUP(kv_release) struct kv theirs = KV_INIT;
+	const char *a, *b;
+	int r = draft_config(j->draft, &mine, NULL);
+
+	if (r == 0)
+		r = draft_config(other->draft, &theirs, NULL);
+	if (r < 0)
+		return r;
+	a = kv_get(&mine, "invocation");
+	b = kv_get(&theirs, "invocation");
+	*ret = a && b ? strcmp(a, b) == 0 : a == b;
+	return 0;
+}
+
+/* What that job has for records of the list.  A job that cannot be read is passed
+ * over: what it had is run again. */
+static int reuse_job(struct job *j, struct job *other, struct dedupe *d, struct err *e)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(other);
+	CLEANUP(results_unpinp) struct results *pinned = NULL;
+	CLEANUP(str_freep) char *input = NULL;
+	bool same = false;
+	uint64_t count = 0;
+	int r;
+
+	if (!v->results || !job_state_is_end(v->state) || strcmp(v->model, j->row.model) != 0 ||
+	    same_calls(j, other, &same) < 0 || !same ||
+	    draft_path(other->draft, DRAFT_ROLE_INPUT, &input) < 0 || !input ||
+	    results_pin(v->results, NULL) < 0)
+		return 0;
+	pinned = v->results;
+	r = dedupe_reuse(d, &(struct dedupe_earlier){.input_path = input, .results = pinned},
+			 &count, e);
+	if (count > 0)
+		job_log(j, "dedupe: results of %llu records are those of job %s",
+			(unsigned long long)count, v->name);
+	return r == -ESTALE || r == -ENOENT || r == -EUCLEAN ? 0 : r;
+}
+
+static int reuse_all(struct job *j, struct dedupe *d, struct err *e)
+{
+	struct jobs *en = j->jobs;
+	struct job *other;
+	int r = 0;
+
+	for (uint64_t after = 0; r == 0 && (other = registry_after(&en->registry, after));
+	     job_unref(other)) {
+		after = other->number;
+		if (other != j)
+			r = reuse_job(j, other, d, e);
+	}
+	return r;
+}
+
+static void log_unique(struct job *j, const struct dedupe_summary *s)
+{
+	job_log(j, "dedupe: of %llu records %llu are sent, %llu are copies, %llu are known",
+		(unsigned long long)s->total, (unsigned long long)s->kept,
+		(unsigned long long)s->copies, (unsigned long long)s->known);
+}
+
+/* Sends known records again only where there is no cheaper way to the minimum. */
+static uint64_t refill_to(const struct job *j, const struct settings *set)
+{
+	struct backend *b = j->jobs->o.backend;
+	struct backend_limits limits;
+
+	if (j->row.how != RUN_BATCH || set->small != SMALL_REFUSE)
+		return 0;
+	b->ops->limits(b, j->row.model, &limits);
+	return limits.records_min;
+}
+
+static int write_unique(struct job *j, const struct list *l, const struct settings *set,
+			const char *path, struct dedupe_summary *ret, struct err *e)
+{
+	CLEANUP(str_freep) char *reused = NULL;
+	CLEANUP(dedupe_freep) struct dedupe *d = NULL;
+	struct dedupe_request q = {.list = l->in,
+				   .fd = l->fd,
+				   .scratch_dir = j->jobs->scratch_dir,
+				   .cancel = &j->jobs->stopping};
+	int r = resultfiles_reused(j, j->row.attempt, &reused);
+
+	if (r < 0)
+		return r;
+	q.reused_path = reused;
+	r = dedupe_new(&q, &d, e);
+	if (r == 0)
+		r = reuse_all(j, d, e);
+	return r == 0 ? dedupe_write(d, refill_to(j, set), path, ret, e) : r;
+}
+
+static int leave_out(struct job *j, struct list *l, const struct settings *set, struct err *e)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	struct dedupe_summary s = {0};
+	int r = path_of(j, "unique", &path);
+
+	if (r == 0)
+		r = write_unique(j, l, set, path, &s, e);
+	if (r < 0)
+		return r;
+	log_unique(j, &s);
+	l->reused = s.reused;
+	if (s.kept == s.total)
+		return 0;
+	if (s.kept > 0)
+		return take_file(j, l, &path, e);
+	list_release(l);
+	l->reused = s.reused;
+	return 0;
 }
 
 /* --- padding --- */
@@ -220,7 +362,7 @@ static int pad(struct job *j, struct list *l, uint64_t min, struct err *e)
 static int fill_up(struct job *j, struct list *l, const struct settings *set, struct err *e)
 {
 	struct backend *b = j->jobs->o.backend;
-	uint64_t count = input_record_count(l->in);
+	uint64_t count = list_count(l);
 	enum run_how how = (enum run_how)j->row.how;
 	struct backend_limits limits;
 	int r;
@@ -251,11 +393,9 @@ static int publish(struct job *j, struct list *l, struct err *e)
 	return 0;
 }
 
-static void drop_files(const struct job *j, bool list_too)
+static void drop_files(const struct job *j, const char *const *endings)
 {
-	static const char *const endings[] = {"base", "padded", "list"};
-
-	for (size_t i = 0; i < COUNT_OF(endings) - !list_too; i++) {
+	for (size_t i = 0; endings[i]; i++) {
 		CLEANUP(str_freep) char *path = NULL;
 
 		if (path_of(j, endings[i], &path) == 0)
@@ -269,14 +409,17 @@ int list_make(struct job *j, struct list *ret, struct err *e)
 	struct settings set;
 	int r = job_settings(j, &set, e);
 
-	drop_files(j, true); /* of a try before */
+	drop_files(j, kept); /* by a try before */
+	drop_files(j, steps);
 	if (r == 0)
 		r = take_base(j, &l, e);
+	if (r == 0 && set.dedupe && list_count(&l) > 0)
+		r = leave_out(j, &l, &set, e);
 	if (r == 0)
 		r = fill_up(j, &l, &set, e);
-	if (r == 0 && (j->row.attempt > 1 || l.padding > 0))
+	if (r == 0 && l.is_made)
 		r = publish(j, &l, e);
-	drop_files(j, false);
+	drop_files(j, steps);
 	if (r < 0)
 		return r;
 	*ret = l;
@@ -306,5 +449,6 @@ int list_open(struct job *j, struct list *ret, struct err *e)
 
 void list_drop(const struct job *j)
 {
-	drop_files(j, true);
+	drop_files(j, steps);
+	drop_files(j, list);
 }

@@ -7,7 +7,7 @@
  *
  * A first attempt that leaves nothing out and adds nothing has the user's
  * input.jsonl for its list.  Else it is made: JOB/parts/a2.list, of the records that
- * have no good result yet, and of what fills it up to the provider's minimum.  Made
+ * have no good result yet, without those that need not be run (dedupe), and of what fills it up to the provider's minimum.  Made
  * before the parts of the attempt are planned, whole or not at all, and needed
  * until all of them are staged.
  *
@@ -26,7 +26,11 @@ struct list {
 	struct input *own; /* or NULL */
 	char *path;	   /* owned */
 	int fd;		   /* owned */
-	uint64_t padding;  /* so many of its records, the last ones; known when it was made */
+	/* Known when it was made: so many of its records, the last ones, are padding; so
+	 * much is left out, since it is known already. */
+	uint64_t padding;
+	struct tally reused;
+	bool is_made; /* the file is ours, and not the user's */
 };
 
 #define LIST_INIT                                                                                  \
@@ -35,6 +39,7 @@ struct list {
 	}
 
 void list_release(struct list *l);
+uint64_t list_count(const struct list *l); /* records */
 
 /* Makes the list of the attempt anew, and decides how the attempt is run (row.how).
  * Zero records is fine: all is known already.

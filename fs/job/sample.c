@@ -462,7 +462,7 @@ int sample_run(struct job *j, struct err *e)
 	struct err refused = ERR_INIT;
 	int r;
 
-	if (j->lane != LANE_BULK)
+	if (j->lane != LANE_NOW)
 		return go_on(j);
 	r = load(j, &s, e);
 	if (r < 0)

@@ -79,12 +79,12 @@ static enum lane lane_of(struct job *j)
 	case PHASE_COLLECTING:
 		return LANE_BULK;
 	case PHASE_RUNNING:
-		return LANE_CALLS;
+		return j->row.how == RUN_ONDEMAND ? LANE_NOW : LANE_CALLS;
 	case PHASE_ENDED:
 	case PHASE_ELSEWHERE:
 		return job_wishes(j).purge ? LANE_BULK : LANE_DESK;
 	case PHASE_DRAFT:
-		return j->sampling ? LANE_BULK : LANE_DESK;
+		return j->sampling ? LANE_NOW : LANE_DESK;
 	case PHASE_NONE:
 	case PHASE_COUNT:
 		break;

@@ -57,7 +57,7 @@ static int cut(struct job *j, const struct list *l, struct plan_part **ret, size
 		plan = (struct plan_limits){limits.records_min, limits.records_max_per_part,
 					    limits.bytes_max_per_part};
 	}
-	return plan_cut(&plan, input_record_count(l->in), size_of, l->in, ret, ret_count, e);
+	return plan_cut(&plan, list_count(l), size_of, l->in, ret, ret_count, e);
 }
 
 /* How much of a part lies in the list's last `padding` records. */
@@ -80,6 +80,7 @@ static void drop_last(struct job *j, size_t count)
 static int store_plan(struct job *j, const struct list *l, const struct plan_part *plan,
 		      size_t count, struct err *e)
 {
+	struct tally saved = j->row.saved;
 	size_t added = 0;
 	int r = 0;
 
@@ -95,12 +96,15 @@ static int store_plan(struct job *j, const struct list *l, const struct plan_par
 		p->padding = padding_of(l, &plan[added]);
 		p->how = j->row.how;
 	}
-	if (r == 0)
+	tally_add(&j->row.saved, &l->reused);
+	if (r == 0 && count > 0) /* else with the move that ends the attempt */
 		r = job_save(j, e);
-	if (r < 0)
+	if (r < 0) {
+		j->row.saved = saved;
 		drop_last(j, added);
-	else if (count > 1)
+	} else if (count > 1) {
 		job_log(j, "cut into %zu parts", count);
+	}
 	return r;
 }
 
@@ -204,6 +208,7 @@ static bool is_nothing_left(const struct job *j)
 
 int submit_stage(struct job *j, struct err *e)
 {
+	struct tally saved = j->row.saved;
 	int r;
 
 	job_show(j, JOB_UPLOADING);
@@ -219,6 +224,8 @@ int submit_stage(struct job *j, struct err *e)
 	if (r != 0)
 		return r;
 	r = job_move(j, is_nothing_left(j) ? EV_OVER : EV_STAGED, e);
+	if (r < 0 && !is_planned(j))
+		j->row.saved = saved; /* it is planned again */
 	if (r < 0)
 		return r;
 	list_drop(j);

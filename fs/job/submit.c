@@ -260,7 +260,9 @@ int submit_run(struct job *j, struct err *e)
 	track_take(j);
 	if (elsewhere_is_away(j))
 		elsewhere_take(j);
-	if (stop && !j->stop_sent) {
+	if (j->row.how == RUN_ONDEMAND) {
+		r = demand_parts(j, e);
+	} else if (stop && !j->stop_sent) {
 		job_show(j, JOB_STOPPING); /* the call may take its time */
 		r = launch_stop(j, e);
 		j->stop_sent = r == 0;

@@ -1,0 +1,124 @@
+/*
+ * What to say of an end: which of the parts' ends is the most telling, why records
+ * are missing, and the cause and cure for JOB/error.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/envelope.h"
+#include "fs/job/jobs_private.h"
+
+#define WORDS_SHOWN_MAX 1000 /* of a record's error in JOB/error */
+#define CODE_MAX	1024 /* a longer one is known to nobody */
+
+enum job_state endwords_worst(const struct job *j, uint32_t attempt, bool *ret_dropped)
+{
+	enum job_state worst = JOB_COMPLETED;
+
+	*ret_dropped = false;
+	for (size_t i = 0; i < j->part_count; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		if (p->attempt != attempt)
+			continue;
+		/* One that was refused says so; the others were stopped. */
+		if (p->phase == PART_DROPPED && p->state < 0)
+			*ret_dropped = true;
+		else if (p->state > (int)worst)
+			worst = (enum job_state)p->state;
+	}
+	return worst;
+}
+
+const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped)
+{
+	for (size_t i = 0; i < j->part_count; i++)
+		if (j->parts[i].phase == PART_PURGED)
+			return "this record has no result here, and the provider's were purged";
+	if (dropped || worst == JOB_STOPPED)
+		return "the job was stopped before this record was run";
+	if (worst == JOB_EXPIRED || worst == JOB_PARTIALLY_COMPLETED)
+		return "the time ran out before this record was run";
+	return "the job ended without a result for this record";
+}
+
+/* Cause and cure of a record's error, where the backend knows them. */
+static void add_advice(const struct job *j, const struct envelope *v, struct buf *out)
+{
+	CLEANUP(buf_release) struct buf code = BUF_INIT(CODE_MAX);
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+	struct backend *b = j->jobs->o.backend;
+
+	envelope_code(v, &code);
+	envelope_message(v, &words);
+	if (b->ops->advise && code.size > 0 && words.size > 0 && buf_error(&code) == 0 &&
+	    buf_error(&words) == 0)
+		b->ops->advise(b, j->row.model, code.data, words.data, out);
+	if (buf_error(out) < 0)
+		buf_clear(out);
+}
+
+/* The first failed record's words, as far as they fit: what a Failed job is
+ * most likely about. */
+static void add_first_error(const struct job *j, struct results *res, struct buf *out)
+{
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+	CLEANUP(buf_release) struct buf advice = BUF_INIT(16 * 1024);
+	CLEANUP(results_unpinp) struct results *pinned = NULL;
+	uint64_t size = 0;
+	const char *bytes, *end;
+	struct envelope v;
+
+	if (results_pin(res, NULL) < 0)
+		return;
+	pinned = res;
+	bytes = results_bytes(res, RESULTS_ERRORS, &size);
+	end = size ? memchr(bytes, '\n', size) : NULL;
+	if (!end || envelope_parse(bytes, (size_t)(end - bytes), &v) < 0)
+		return;
+	add_advice(j, &v, &advice);
+	envelope_code(&v, &words);
+	buf_add_str(&words, ": ");
+	envelope_message(&v, &words);
+	if (buf_error(&words) < 0) {
+		buf_clear(&words);
+		buf_add_str(&words, "more than fits here");
+	}
+	if (words.size > WORDS_SHOWN_MAX) {
+		words.size = WORDS_SHOWN_MAX;
+		while (((unsigned char)words.data[words.size] & 0xc0) == 0x80)
+			words.size--; /* not in the middle of a character */
+		buf_add_str(&words, "...");
+	}
+	buf_add_str(out, "no record has a good result; the first one says: ");
+	buf_add(out, words.data, words.size);
+	if (advice.size > 0)
+		buf_addf(
+			out,
+			"; %s; see errors.jsonl: `echo retry > ctl` runs them again as they are, and "
+			"retry.jsonl is there to be mended for a new job\n",
+			advice.data);
+	else
+		buf_add_str(out, "; see errors.jsonl, and `echo retry > ctl` runs them again\n");
+}
+
+int endwords_describe(const struct job *j, enum job_state end, struct results *res, char **ret)
+{
+	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
+
+	*ret = NULL;
+	if (end == JOB_COMPLETED)
+		return 0;
+	for (size_t i = 0; i < j->part_count; i++)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].message &&
+		    j->parts[i].message[0])
+			buf_addf(&words, "%s\n", j->parts[i].message);
+	if (end == JOB_FAILED)
+		add_first_error(j, res, &words);
+	if (words.size == 0)
+		return buf_error(&words);
+	*ret = buf_steal(&words);
+	return *ret ? 0 : -ENOMEM;
+}

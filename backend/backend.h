@@ -172,7 +172,7 @@ struct backend_ops {
 	MUST_CHECK int (*run_now)(struct backend *b, const struct backend_part *p, const char *path,
 				  backend_told *told, void *ctx, struct err *e);
 
-	/* Appends a record line with that id that is like line, but costs as little
+	/* Appends a record line, without a newline, with that id that is like line, but costs as little
 	 * as can be: what fills a job up to the minimum.  NULL: there is no minimum. */
 	MUST_CHECK int (*pad_record)(struct backend *b, const struct backend_part *p,
 				     const char *line, size_t size, const char *id, struct buf *out,

@@ -117,6 +117,6 @@ int fakenow_pad(struct backend *b, const struct backend_part *p, const char *lin
 	(void)p;
 	(void)line;
 	(void)size;
-	buf_addf(out, "{\"recordId\":\"%s\",\"modelInput\":{}}\n", id);
+	buf_addf(out, "{\"recordId\":\"%s\",\"modelInput\":{}}", id);
 	return buf_error(out) < 0 ? err_set(e, buf_error(out), "no memory for a record") : 0;
 }

@@ -15,12 +15,18 @@
 /* Entries collected before a write: one page. */
 #define PENDING_MAX 512
 
+/* Entries read at once. */
+#define AHEAD_MAX 512
+
 struct lineindex {
 	int fd;		/* entries 0 .. count - pending_count - 1 */
 	uint64_t count; /* all */
 	uint64_t end;	/* where the line after the last one begins */
 	size_t pending_count;
 	uint64_t pending[PENDING_MAX]; /* the last ones */
+	uint64_t ahead_first;
+	size_t ahead_count;
+	uint64_t ahead[AHEAD_MAX]; /* as they are in the file */
 };
 
 static void free_indexp(struct lineindex **x)
@@ -58,7 +64,7 @@ void lineindex_clear(struct lineindex *x)
 	if (x->count > x->pending_count)
 		ignore_error(ftruncate(x->fd, 0));
 	x->count = x->end = 0;
-	x->pending_count = 0;
+	x->pending_count = x->ahead_count = 0;
 }
 
 static int write_pending(struct lineindex *x)
@@ -91,24 +97,46 @@ int lineindex_add(struct lineindex *x, const struct lineindex_line *line)
 	return 0;
 }
 
-static int entry_at(const struct lineindex *x, uint64_t index, uint64_t *ret)
+/* From entry first on, which is in the file. */
+static int read_ahead(struct lineindex *x, uint64_t first)
+{
+	uint64_t left = x->count - x->pending_count - first;
+	size_t want = left < AHEAD_MAX ? (size_t)left : AHEAD_MAX;
+	ssize_t n;
+
+	x->ahead_count = 0;
+	do {
+		n = pread(x->fd, x->ahead, want * sizeof(x->ahead[0]),
+			  (off_t)(first * sizeof(x->ahead[0])));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(x->ahead[0]))
+		return -EIO;
+	x->ahead_first = first;
+	x->ahead_count = (size_t)n / sizeof(x->ahead[0]);
+	return 0;
+}
+
+static int entry_at(struct lineindex *x, uint64_t index, uint64_t *ret)
 {
 	uint64_t written = x->count - x->pending_count;
-	ssize_t n;
+	int r;
 
 	if (index >= written) {
 		*ret = x->pending[index - written];
 		return 0;
 	}
-	do {
-		n = pread(x->fd, ret, sizeof(*ret), (off_t)(index * sizeof(*ret)));
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	return n == (ssize_t)sizeof(*ret) ? 0 : -EIO;
+	if (index < x->ahead_first || index >= x->ahead_first + x->ahead_count) {
+		r = read_ahead(x, index);
+		if (r < 0)
+			return r;
+	}
+	*ret = x->ahead[index - x->ahead_first];
+	return 0;
 }
 
-int lineindex_get(const struct lineindex *x, uint64_t index, struct lineindex_line *ret)
+int lineindex_get(struct lineindex *x, uint64_t index, struct lineindex_line *ret)
 {
 	uint64_t entry = 0, next = 0, end = x->end;
 	int r;

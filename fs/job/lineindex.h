@@ -7,7 +7,8 @@
  *
  * A line's size is not kept but follows from where the next one begins, so
  * lines must be added without gaps between them for sizes to be right.
- * Not thread-safe.
+ * Lines are got in their order: some are read ahead, and kept.
+ * Not thread-safe, and no call is.
  */
 
 #include <stdbool.h>
@@ -36,7 +37,7 @@ void lineindex_clear(struct lineindex *x);
 MUST_CHECK int lineindex_add(struct lineindex *x, const struct lineindex_line *line);
 
 /* -ENOENT: there are not so many.  -EIO. */
-MUST_CHECK int lineindex_get(const struct lineindex *x, uint64_t index, struct lineindex_line *ret);
+MUST_CHECK int lineindex_get(struct lineindex *x, uint64_t index, struct lineindex_line *ret);
 
 uint64_t lineindex_count(const struct lineindex *x);
 

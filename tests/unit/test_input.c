@@ -180,6 +180,15 @@ static void test_many(void **state)
 		assert_true(input_find(in, id, input_generated_id(i, id), &index));
 		assert_int_equal(index, i);
 	}
+	for (uint64_t i = count; i-- > 0;) { /* in an order that nothing is read ahead for */
+		assert_int_equal(input_locate(in, i, &offset, &size), 0);
+		expected -= size + 1;
+		assert_int_equal(offset, expected);
+	}
+	input_reset(in);
+	write_all(in, "{" M "}\n {" M "}\n");
+	assert_int_equal(input_locate(in, 0, &offset, &size), 0);
+	assert_int_equal(size, strlen("{" M "}"));
 }
 
 static void test_generated_ids(void **state)

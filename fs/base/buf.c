@@ -103,6 +103,17 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
+/* How many of the bytes at s stand for themselves in a JSON string, at least. */
+static size_t plain_size(const char *s, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x80 &&
+	       s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 void buf_add_json(struct buf *b, const char *s, size_t size)
 {
 	static const char escapes[32] = {
@@ -111,9 +122,14 @@ void buf_add_json(struct buf *b, const char *s, size_t size)
 
 	buf_add_char(b, '"');
 	while (i < size) {
-		unsigned char c = (unsigned char)s[i];
-		size_t n;
+		size_t n = plain_size(s + i, size - i);
+		unsigned char c;
 
+		buf_add(b, s + i, n);
+		i += n;
+		if (i == size)
+			break;
+		c = (unsigned char)s[i];
 		if (c < 0x20) {
 			if (escapes[c])
 				buf_addf(b, "\\%c", escapes[c]);

@@ -28,6 +28,7 @@
 #include "backend/local/local.h"
 #include "cache/dirs.h"
 #include "cache/store.h"
+#include "fs/base/kv.h"
 #include "fs/base/log.h"
 #include "fs/fs.h"
 #include "fs/mountpoint.h"
@@ -87,13 +88,23 @@ static int config_path(const struct options *o, char **ret, struct err *e)
 static struct bedrock_place place_of(const struct options *o)
 {
 	return (struct bedrock_place){
-		.bucket = o->bucket, .prefix = o->prefix, .options = &o->bedrock};
+		.bucket = o->bucket, .prefix = o->prefix, .options = &o->source_options};
+}
+
+/* Of a part of local: */
+static int records_max_of(const struct options *o, uint64_t *ret, struct err *e)
+{
+	const char *value = kv_get(&o->source_options, OPTIONS_RECORDS_MAX);
+
+	*ret = UINT64_MAX;
+	return value ? kv_parse_u64(OPTIONS_RECORDS_MAX, value, 1, UINT64_MAX, ret, e) : 0;
 }
 
 static int open_local(struct daemon *d, struct err *e)
 {
 	CLEANUP(str_freep) char *dir = NULL;
 	CLEANUP(str_freep) char *config = NULL;
+	uint64_t records_max;
 	int r;
 
 	if (asprintf(&dir, "%s/local", d->dirs.state) < 0)
@@ -101,7 +112,9 @@ static int open_local(struct daemon *d, struct err *e)
 	r = dirs_make(dir, e);
 	if (r == 0)
 		r = config_path(&d->o, &config, e);
-	return r < 0 ? r : local_open(dir, config, &d->backend, e);
+	if (r == 0)
+		r = records_max_of(&d->o, &records_max, e);
+	return r < 0 ? r : local_open(dir, config, records_max, &d->backend, e);
 }
 
 static int open_backend(struct daemon *d, struct err *e)

@@ -34,6 +34,7 @@ static const char help[] =
 	"  dedupe=yes        equal inputs are sent once, and known results used again\n"
 	"  allow_other       other users may read\n"
 	"  ro                nothing may be changed through the mount\n"
+	"  max_records_per_job=N  a larger job is cut into parts of so many\n"
 	"Of local:\n"
 	"  config=FILE       models: [model NAME] with command = or url = \n"
 	"                    (default: ~/.config/batchfs/config.ini, if it is there)\n"
@@ -148,7 +149,7 @@ static int set_source_option(struct options *o, const char *key, const char *val
 	if (r == -ENOENT)
 		return err_set(e, -EINVAL, "-o %s=%s: there is no such option; see batchfs --help",
 			       key, value);
-	return r < 0 ? r : kv_set(&o->bedrock, key, value);
+	return r < 0 ? r : kv_set(&o->source_options, key, value);
 }
 
 static int set_value(struct options *o, const char *key, const char *value, struct err *e)
@@ -230,9 +231,11 @@ static int set_source(struct options *o, const char *source, struct err *e)
 			       "\"%s\": there is no such source; this version has local: and "
 			       "bedrock:BUCKET[/PREFIX]",
 			       source);
-	if (!o->is_bedrock && o->bedrock.count > 0)
-		return err_set(e, -EINVAL, "-o %s: only bedrock: has this option; the source is %s",
-			       o->bedrock.pairs[0].key, source);
+	for (size_t i = 0; i < o->source_options.count && !o->is_bedrock; i++)
+		if (strcmp(o->source_options.pairs[i].key, OPTIONS_RECORDS_MAX) != 0)
+			return err_set(e, -EINVAL,
+				       "-o %s: only bedrock: has this option; the source is %s",
+				       o->source_options.pairs[i].key, source);
 	if (o->is_bedrock)
 		r = bedrock_parse_place(source + strlen(BEDROCK_SCHEME), &o->bucket, &o->prefix, e);
 	if (r < 0)
@@ -261,7 +264,7 @@ static int set_question(struct options *o, char **places, int count, struct err 
 			       "name the source to ask about, as in batchfs %s bedrock:BUCKET -o "
 			       "role=ARN",
 			       o->check ? "--check" : "--print-iam");
-	return o->model ? kv_set(&o->bedrock, "model", o->model) : 0;
+	return o->model ? kv_set(&o->source_options, "model", o->model) : 0;
 }
 
 static int set_places(struct options *o, char **places, int count, struct err *e)
@@ -344,7 +347,7 @@ void options_release(struct options *o)
 	str_freep(&o->source);
 	str_freep(&o->bucket);
 	str_freep(&o->prefix);
-	kv_release(&o->bedrock);
+	kv_release(&o->source_options);
 	str_freep(&o->model);
 	str_freep(&o->mountpoint);
 	str_freep(&o->state);

@@ -20,11 +20,13 @@
 #include "fs/base/macros.h"
 #include "fs/job/settings.h"
 
+#define OPTIONS_RECORDS_MAX "max_records_per_job" /* both sources have it */
+
 struct options {
 	char *source;		      /* "local:", "bedrock:BUCKET/PREFIX" */
 	bool is_bedrock;	      /* then also: */
 	char *bucket, *prefix;	      /* of the source */
-	struct kv bedrock;	      /* options that are its own, checked */
+	struct kv source_options;     /* those that are the source's own, checked */
 	char *mountpoint;	      /* absolute; NULL with check and print_iam */
 	char *state, *cache, *config; /* absolute, or NULL */
 	struct settings settings;     /* of jobs */

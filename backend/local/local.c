@@ -51,6 +51,7 @@ struct entry {
 struct local {
 	struct backend backend; /* first */
 	char *dir;		/* owned */
+	uint64_t records_max;
 	struct engines *engines;
 	struct clock *clock;
 
@@ -227,11 +228,10 @@ static void local_close(struct backend *b)
 
 static void local_limits(struct backend *b, const char *model, struct backend_limits *ret)
 {
-	(void)b;
 	(void)model;
 	*ret = (struct backend_limits){
 		.records_min = 1,
-		.records_max_per_part = UINT64_MAX,
+		.records_max_per_part = of(b)->records_max,
 		.bytes_max_per_part = UINT64_MAX,
 		.bytes_max_per_record = JSONSCAN_LINE_MAX,
 		.parts_at_once = UINT_MAX, /* they queue here, create never refuses */
@@ -567,7 +567,8 @@ static int take_up_all_locked(struct local *l, struct err *e)
 	return r;
 }
 
-int local_open(const char *dir, const char *config_path, struct backend **ret, struct err *e)
+int local_open(const char *dir, const char *config_path, uint64_t records_max, struct backend **ret,
+	       struct err *e)
 {
 	struct local *l = calloc(1, sizeof(*l));
 	int r;
@@ -577,6 +578,7 @@ int local_open(const char *dir, const char *config_path, struct backend **ret, s
 	l->backend.ops = &ops;
 	l->clock = clock_system();
 	l->last = &l->first;
+	l->records_max = records_max;
 	pthread_mutex_init(&l->mutex, NULL);
 	pthread_cond_init(&l->idle, NULL);
 	l->dir = strdup(dir);

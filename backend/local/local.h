@@ -17,9 +17,10 @@
 #include "backend/backend.h"
 
 /* dir: absolute, exists, private to this backend.  config_path: an INI file
- * with [model NAME] sections, or NULL.  Unfinished runs found in dir go on.
+ * with [model NAME] sections, or NULL.  records_max: of a part; UINT64_MAX: any
+ * number.  Unfinished runs found in dir go on.
  * -EINVAL: the configuration file is wrong, with file, line and cure. */
-MUST_CHECK int local_open(const char *dir, const char *config_path, struct backend **ret,
-			  struct err *e);
+MUST_CHECK int local_open(const char *dir, const char *config_path, uint64_t records_max,
+			  struct backend **ret, struct err *e);
 
 #endif

@@ -45,7 +45,8 @@ def test_version_and_help_go_to_stdout(new_mount):
     ("no_such_option", "no_such_option"), ("settle=abc", "settle"), ("settle=-1", "settle"),
     ("settle", "settle"), ("poll=0x10", "poll"), ("settle=nan", "settle"),
     ("settle=1e99", "settle"), ("submit=perhaps", "submit"), ("config=/no/such/file", "/no/such/file"),
-    ("settle_input=", "settle_input")])
+    ("settle_input=", "settle_input"), ("max_records_per_job=0", "max_records_per_job"),
+    ("max_jobs=1", "only bedrock: has this option")])
 def test_a_wrong_option_is_one_line_that_names_it(new_mount, option, word):
     mount = new_mount()
     refused(run(mount, "local:", str(mount.dir), "-o", f"{mount.option_text()},{option}"), word)

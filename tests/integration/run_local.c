@@ -131,7 +131,7 @@ static int run_part(struct run *r, char **argv, struct err *e)
 	if (result == 0)
 		result = read_arguments(r, argv + 7, e);
 	if (result == 0)
-		result = local_open(argv[1], *argv[2] ? argv[2] : NULL, &r->backend, e);
+		result = local_open(argv[1], *argv[2] ? argv[2] : NULL, UINT64_MAX, &r->backend, e);
 	if (result == 0)
 		result = r->backend->ops->check_model(r->backend, part.model, e);
 	if (result == 0)

@@ -57,6 +57,8 @@ static inline int count_lines(const char *text)
 	return n;
 }
 
+#define BENCH_RECORDS_MAX 5000
+
 /* What most tests have: a directory, a backend in it, one part. */
 struct bench {
 	struct tempdir_name dir, input, config_file;
@@ -69,7 +71,7 @@ static inline void bench_open(struct bench *t, const char *config_path)
 {
 	struct err e = ERR_INIT;
 
-	if (local_open(t->dir.text, config_path, &t->b, &e) != 0)
+	if (local_open(t->dir.text, config_path, BENCH_RECORDS_MAX, &t->b, &e) != 0)
 		fail_msg("%s", e.text);
 }
 

@@ -30,6 +30,17 @@ static void test_a_job_runs(void **state)
 	assert_non_null(strstr(text, "\"modelInput\":{\"messages\""));
 }
 
+static void test_limits_are_what_was_asked_for(void **state)
+{
+	CLEANUP(bench_release) struct bench t;
+	struct backend_limits limits;
+
+	bench_init(&t, state, 1);
+	t.b->ops->limits(t.b, "builtin.echo", &limits);
+	assert_int_equal(limits.records_max_per_part, BENCH_RECORDS_MAX);
+	assert_int_equal(limits.records_min, 1);
+}
+
 static void test_the_same_token_is_one_run(void **state)
 {
 	CLEANUP(bench_release) struct bench t;
@@ -346,6 +357,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, tempdir_setup, tempdir_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_job_runs),
+		TEST(test_limits_are_what_was_asked_for),
 		TEST(test_the_same_token_is_one_run),
 		TEST(test_an_end_is_remembered),
 		TEST(test_stop_keeps_what_is_there),

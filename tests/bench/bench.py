@@ -9,12 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-from mountkit import Mount, mounted, until  # noqa: E402
+from mountkit import Memory, Mount, mounted, until  # noqa: E402
 
 QUICK = "--quick" in sys.argv
 MIB = int(os.environ.get("BENCH_MIB", 128 if QUICK else 1024))
@@ -32,22 +31,6 @@ def timed(command, cwd=None):
     subprocess.run(["bash", "-c", command], cwd=cwd, check=True, stdout=subprocess.DEVNULL,
                    stdin=subprocess.DEVNULL)
     return time.perf_counter() - began
-
-
-class Memory(threading.Thread):
-    """The most anonymous memory the daemon had, sampled."""
-
-    def __init__(self, mount):
-        super().__init__(daemon=True)
-        self.mount, self.anon, self.rss, self.over = mount, 0, 0, threading.Event()
-
-    def run(self):
-        while not self.over.wait(0.02):
-            try:
-                self.anon = max(self.anon, self.mount.proc_status("RssAnon"))
-                self.rss = max(self.rss, self.mount.proc_status("VmRSS"))
-            except (OSError, KeyError, AttributeError):
-                pass
 
 
 def write_input(path, mib):

@@ -6,9 +6,11 @@
 #	tests/bench/run.sh --quick    128 MiB, 5,000 records
 #	tests/bench/run.sh --check    exit code 1 if a ratio is over its bar
 #	tests/bench/run.sh --bedrock  the latter alone; --local: the former alone
+#	tests/bench/run.sh --scale    jobs of 10^4 to 10^7 records, alone: does a record cost the
+#	                              same in each?  10 minutes, and 25 GB of disk; --quick: to 10^5
 #
 # BATCHFS_BIN: the program (else the newest release build, made if there is
-# none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS: sizes.  TMPDIR: the file system
+# none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS, BENCH_SCALE (a list): sizes.  TMPDIR: the file system
 # compared with.
 set -eu
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
@@ -35,6 +37,12 @@ if [ -f $examples/passthrough_ll.c ]; then
 		$(pkg-config --cflags --libs fuse3) && export PASSTHROUGH_BIN="$work/passthrough_ll"
 fi
 status=0
+case " $* " in
+*' --scale '*)
+	/usr/bin/python3 tests/bench/bench_scale.py "$work" "$@" || status=$?
+	exit $status
+	;;
+esac
 case " $* " in
 *' --bedrock '*) ;;
 *) /usr/bin/python3 tests/bench/bench.py "$work" "$@" || status=$? ;;

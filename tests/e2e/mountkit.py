@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -194,6 +195,22 @@ class Mount:
         job.fill(lines, model, config)
         job.wait_end(timeout)
         return job
+
+
+class Memory(threading.Thread):
+    """The most memory a mount's daemon had, sampled, in KiB; over.set() ends it."""
+
+    def __init__(self, mount):
+        super().__init__(daemon=True)
+        self.mount, self.anon, self.rss, self.over = mount, 0, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            try:
+                self.anon = max(self.anon, self.mount.proc_status("RssAnon"))
+                self.rss = max(self.rss, self.mount.proc_status("VmRSS"))
+            except (OSError, KeyError, AttributeError):
+                pass  # it is being started again
 
 
 @contextlib.contextmanager

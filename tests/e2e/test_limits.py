@@ -1,5 +1,6 @@
 """docs/semantics.md, "Limits": many jobs, many records, little memory."""
 
+import json
 import os
 import random
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from inputs import records
-from mountkit import sanitized, sh, until
+from mountkit import Memory, sanitized, sh, until
 
 ANON_MAX_KIB = 96 * 1024
 
@@ -148,27 +149,39 @@ def test_a_thousand_drafts(new_mount):
     assert [n for n in os.listdir(mount.dir) if n[0] == "d"] == []
 
 
+def run_in_parts(mount, base, count, size, limit_kib, timeout):
+    """A job of count records in parts of size, looked through; the most memory it took is checked."""
+    memory = Memory(mount)
+    memory.start()
+    job = mount.job("large")
+    with open(base / "in.jsonl", "wb", buffering=1 << 20) as f:
+        for i in range(count):
+            f.write(b'{"recordId":"m%07d","modelInput":{"prompt":"text %d"}}\n' % (i, i))
+    sh(f"cp {base}/in.jsonl {job}/input.jsonl", check=0, timeout=timeout)
+    (job / "model").write_text("builtin.echo\n")
+    assert job.wait_end(timeout) == "Completed"
+    assert len(json.loads(job.read("status.json"))["parts"]) == count // size
+    assert sh(f"ls -f {job}/output | wc -l", check=0, timeout=timeout).stdout == f"{count + 2}\n"
+    assert job.read(f"text/m{count - 1:07d}.txt") == f"text {count - 1}\n"
+    for number in random.Random(2).sample(range(count), 1000):
+        assert job.read(f"text/m{number:07d}.txt") == f"text {number}\n"
+    memory.over.set()
+    memory.join()
+    assert sanitized() or 0 < memory.anon < limit_kib
+    return job
+
+
+@pytest.mark.limit(150)
+def test_memory_at_two_hundred_thousand_records_in_parts(new_mount, base):
+    mount = new_mount({"max_records_per_job": "50000"}).start()
+    run_in_parts(mount, base, 200_000, 50_000, 64 * 1024, 120)
+
+
 @pytest.mark.slow
 @pytest.mark.limit(900)
 def test_a_million_records(new_mount, base):
-    mount = new_mount().start()
-    job = mount.job("million")
-    with open(base / "in.jsonl", "wb") as f:
-        for start in range(0, 1_000_000, 10_000):
-            f.write(b"".join(
-                b'{"recordId":"m%07d","modelInput":{"prompt":"text %d"}}\n' % (i, i)
-                for i in range(start, start + 10_000)))
-    sh(f"cp {base}/in.jsonl {job}/input.jsonl", check=0, timeout=300)
-    check_memory(mount)
-    (job / "model").write_text("builtin.echo\n")
-    assert job.wait_end(600) == "Completed"
-    check_memory(mount)
-    assert sh(f"ls -f {job}/output | wc -l", check=0, timeout=120).stdout.strip() == "1000002"
-    assert job.read("text/m0999999.txt") == "text 999999\n"
-    rng = random.Random(2)
-    for number in rng.sample(range(1_000_000), 5000):
-        assert job.read(f"text/m{number:07d}.txt") == f"text {number}\n"
-    check_memory(mount)
+    mount = new_mount({"max_records_per_job": "100000"}).start()
+    job = run_in_parts(mount, base, 1_000_000, 100_000, 64 * 1024, 600)
     mount.restart()
     assert job.status() == "Completed" and job.read("text/m0000000.txt") == "text 0\n"
 

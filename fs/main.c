@@ -56,10 +56,10 @@ struct daemon {
 static void changed(void *ctx, struct job *j, unsigned what)
 {
 	struct daemon *d = ctx;
-	struct view *v = job_view(j);
+	char name[JOB_NAME_MAX + 1];
 
-	notify_job(d->fs.notify, job_number(j), v->name, what);
-	view_unref(v);
+	job_name(j, name);
+	notify_job(d->fs.notify, job_number(j), name, what);
 }
 
 static int config_path(const struct options *o, char **ret, struct err *e)

@@ -101,17 +101,19 @@ static void render_jobs(const struct tree *t, struct buf *out)
 		struct view *v = job_view(j);
 		unsigned place = job_queue_place(j);
 		char when[CLOCK_TEXT_MAX] = "-", parts[40], queue[16] = "-";
+		char name[JOB_NAME_MAX + 1];
 
 		after = job_number(j);
 		if (v->submitted_ns)
 			clock_format_utc(v->submitted_ns, when);
+		job_name(j, name);
 		format_parts(v, parts, sizeof(parts));
 		if (place > 0)
 			snprintf(queue, sizeof(queue), "%u", place);
 		buf_addf(out, "%-20s %-8u %10llu %10llu %8llu  %-20s  %14s %6s  %s\n",
 			 view_status(v), v->attempt, (unsigned long long)v->record_count,
 			 (unsigned long long)v->counts.good, (unsigned long long)v->counts.failed,
-			 when, parts, queue, v->name);
+			 when, parts, queue, name);
 		view_unref(v);
 	}
 }

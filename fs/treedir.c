@@ -98,8 +98,8 @@ static void set_entry(const struct tree_dir *d, struct tree_name *ret, enum kind
 
 static bool next_in_root(struct tree_dir *d, uint64_t cookie, struct tree_name *ret)
 {
+	char name[JOB_NAME_MAX + 1];
 	struct job *j;
-	struct view *v;
 
 	if (cookie == 2) {
 		set_entry(d, ret, KIND_META, ".batchfs", 0, 3);
@@ -112,11 +112,10 @@ static bool next_in_root(struct tree_dir *d, uint64_t cookie, struct tree_name *
 		job_unref(j);
 		return false;
 	}
-	v = job_view(j);
-	set_entry(d, ret, KIND_JOB, v->name, 0, 3 + job_number(j));
+	job_name(j, name);
+	set_entry(d, ret, KIND_JOB, name, 0, 3 + job_number(j));
 	ret->node.job = job_number(j);
 	ret->ino = node_to_ino(&ret->node);
-	view_unref(v);
 	job_unref(j);
 	return true;
 }

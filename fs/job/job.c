@@ -225,6 +225,13 @@ uint64_t job_number(const struct job *j)
 	return j->number;
 }
 
+void job_name(struct job *j, char ret[JOB_NAME_MAX + 1])
+{
+	pthread_mutex_lock(&j->mutex);
+	snprintf(ret, JOB_NAME_MAX + 1, "%s", j->name);
+	pthread_mutex_unlock(&j->mutex);
+}
+
 struct view *job_view(struct job *j)
 {
 	struct view *v;

@@ -23,7 +23,8 @@
 #include "fs/job/draft.h"
 #include "fs/job/view.h"
 
-#define JOB_HIDE_NS (20 * NS_PER_S)
+#define JOB_HIDE_NS  (20 * NS_PER_S)
+#define JOB_NAME_MAX 255
 
 struct job;
 
@@ -37,6 +38,10 @@ static inline void job_unrefp(struct job **j)
 }
 
 uint64_t job_number(const struct job *j);
+
+/* Its name now: a view has that of when it was made, and the next one may have to
+ * wait for an upload. */
+void job_name(struct job *j, char ret[JOB_NAME_MAX + 1]);
 
 /* The newest view; the caller drops it: view_unref(). */
 struct view *job_view(struct job *j);

@@ -27,6 +27,7 @@ bool again_is_due(const struct job *j)
 
 bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 {
+	struct backend *b = j->jobs->o.backend;
 	struct settings set;
 	enum run_how how = RUN_BATCH;
 	struct err e = ERR_INIT;
@@ -38,7 +39,9 @@ bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 	}
 	if (end == JOB_STOPPED || retryable_count == 0 || j->row.auto_retries >= set.retry_max)
 		return false;
-	r = small_how(j->jobs->o.backend, j->row.model, set.small, retryable_count, &how, &e);
+	if (b->ops->learn_limits)
+		b->ops->learn_limits(b);
+	r = small_how(b, j->row.model, set.small, retryable_count, &how, &e);
 	if (r < 0)
 		job_log(j, "no automatic retry: %s", e.text);
 	return r == 0;

@@ -138,6 +138,8 @@ static int open_queue(struct job *j)
 	unsigned most;
 	int r = 0;
 
+	if (b->ops->learn_limits)
+		b->ops->learn_limits(b); /* not known yet to a mount that finds jobs under way */
 	b->ops->limits(b, j->row.model, &l);
 	most = l.parts_at_once > 0 ? l.parts_at_once : 1;
 	pthread_mutex_lock(&en->mutex);

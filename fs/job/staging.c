@@ -120,10 +120,14 @@ static int refuse(struct job *j, struct err *e)
 
 static int plan(struct job *j, struct list *l, struct err *e)
 {
+	struct backend *b = j->jobs->o.backend;
 	struct plan_part *parts = NULL;
 	size_t count = 0;
-	int r = list_make(j, l, e);
+	int r;
 
+	if (b->ops->learn_limits)
+		b->ops->learn_limits(b);
+	r = list_make(j, l, e);
 	if (r == 0)
 		r = cut(j, l, &parts, &count, e);
 	if (r == 0)
@@ -177,6 +181,8 @@ static int stage_all(struct job *j, struct err *e)
 	CLEANUP(list_release) struct list l = LIST_INIT;
 	int r = is_planned(j) ? list_open(j, &l, e) : plan(j, &l, e);
 
+	if (r == 0)
+		job_show(j, JOB_UPLOADING); /* how many parts: the first may take long */
 	return r == 0 ? stage_parts(j, &l, e) : r;
 }
 

@@ -3,7 +3,8 @@
 	GET  /-/jobs                   name, ARN, status and history of each
 	GET  /-/requests               operation -> {count, bytes_in, bytes_out}
 	GET  /-/bought                 {asked, bought, records, most_bought, at_once_most} on demand
-	POST /-/knobs {"end": "Expired", ...}      as Double.setting(), for good
+	POST /-/knobs {"end": "Expired", ...}      as Double.setting(), for good; {"fates": {"4":
+	                                           {"end": "Expired"}}} of the fourth job alone
 	POST /-/faults {"operation", "kind", "count", "skip", "value"}
 	POST /-/clear                  no faults, and nothing seen yet
 	POST /-/plant {"count": 10000, "status": "Completed"}

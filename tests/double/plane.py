@@ -109,6 +109,7 @@ class Plane:
     bucket_region: object  # bucket -> region or None
     account: str = "111122223333"
     knobs: Knobs = field(default_factory=Knobs)
+    fates: dict = field(default_factory=dict)  # "n", the n-th job from 1 -> {knob: its own value}
     halted: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
     jobs: dict = field(default_factory=dict)  # ARN -> Job, oldest first
@@ -132,8 +133,9 @@ class Plane:
         self.threads.clear()
         self.complaints.clear()
         self.empty_pages, self.page_max, self.token_memory = False, 1000, True
-        self.deny_pass_role = False
+        self.deny_pass_role, self.sequence = False, 0
         self.application_profiles.clear()
+        self.fates = {}
 
     def wake(self, jobs):
         for job in jobs:
@@ -197,9 +199,11 @@ class Plane:
     def add_locked(self, region, body, found, start):
         self.sequence += 1
         job_id = "".join(random.choices(ALPHABET, k=12))
+        knobs = deepcopy(self.knobs)
+        for name, value in self.fates.get(str(self.sequence), {}).items():
+            setattr(knobs, name, value)
         job = Job(f"arn:aws:bedrock:{region}:{self.account}:model-invocation-job/{job_id}", body,
-                  found.model, found.arn, region, self.account, deepcopy(self.knobs),
-                  self.sequence)
+                  found.model, found.arn, region, self.account, knobs, self.sequence)
         job.tags = {t["key"]: t.get("value", "") for t in body.get("tags") or ()}
         self.jobs[job.arn] = job
         if body.get("clientRequestToken"):

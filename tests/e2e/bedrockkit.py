@@ -11,6 +11,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -129,23 +130,25 @@ class BedrockMount(mountkit.Mount):
 class KillAt:
     """Kills the daemon at the n-th request, before or after the server has acted on it.
 
-    The thread that kills holds the answer back until the daemon is dead."""
+    Of those only whose method and target match the pattern.  The thread that kills holds
+    the answer back until the daemon is dead."""
 
-    def __init__(self, mount, n, side):
-        self.mount, self.n, self.side = mount, n, side
+    def __init__(self, mount, n, side, pattern=""):
+        self.mount, self.n, self.side, self.pattern = mount, n, side, re.compile(pattern)
         self.seen, self.at, self.lock = 0, None, threading.Lock()
         self.done = threading.Event()
         mount.cloud.double.watch = mount.cloud.front.watch = self
 
     def __call__(self, where, side, request):
-        if side != self.side:
+        method = getattr(request, "method", None) or request.command
+        target = getattr(request, "target", None) or request.path
+        if side != self.side or not self.pattern.search(f"{method} {target}"):
             return
         with self.lock:
             self.seen += 1
             if self.seen != self.n:
                 return
-            self.at = (side, where, getattr(request, "method", None) or request.command,
-                       getattr(request, "target", None) or request.path)
+            self.at = (side, where, method, target)
         self.mount.proc.kill()
         self.mount.proc.wait()
         self.done.set()

@@ -1,5 +1,7 @@
 /* When is the next poll?  Readers may have it come earlier, and not too often. */
 
+#include <errno.h>
+
 #include "tests/unit/cmocka_all.h"
 
 #include "fs/job/jobs_private.h"
@@ -81,11 +83,167 @@ static void test_many_readers(void **state)
 	end(&f);
 }
 
+/* --- ever slower --- */
+
+#define FIRST 8
+#define MOST  60
+
+/* A source with one part, and what it answers next. */
+struct source {
+	struct backend backend; /* first */
+	struct part_status answer;
+	int fails;
+	unsigned polls;
+};
+
+static int answer(struct backend *b, const char *const *remotes, struct part_status *results,
+		  size_t count, backend_found *found, void *ctx, struct err *e)
+{
+	struct source *s = (struct source *)b;
+
+	(void)remotes;
+	(void)found;
+	(void)ctx;
+	assert_int_equal(count, 1);
+	s->polls++;
+	if (s->fails)
+		return err_set(e, s->fails, "no");
+	results[0] = s->answer;
+	return 0;
+}
+
+struct watched {
+	struct fixture f;
+	struct source source;
+	struct job job;
+	struct watch watch;
+};
+
+static void begin_watched(struct watched *w, enum job_state state, int64_t poll_s)
+{
+	static char part[] = "part";
+	static const struct backend_ops ops = {
+		.poll = answer, .poll_first_ns = FIRST * S, .poll_max_ns = MOST * S};
+
+	begin(&w->f);
+	w->source = (struct source){.backend = {.ops = &ops}};
+	w->f.en.o.backend = &w->source.backend;
+	w->f.en.o.poll_ns = poll_s * S;
+	w->job = (struct job){.jobs = &w->f.en, .refs = 1, .number = 1};
+	pthread_mutex_init(&w->job.mutex, NULL);
+	w->watch = (struct watch){.remote = part, .status = {.state = state}};
+	w->job.watches = &w->watch;
+	w->job.watch_count = 1;
+	assert_int_equal(registry_init(&w->f.en.registry), 0);
+	assert_int_equal(registry_add(&w->f.en.registry, 1, "job", &w->job), 0);
+	w->f.en.poll_due_ns = INT64_MAX;
+	track_hurry(&w->f.en);
+}
+
+static void end_watched(struct watched *w)
+{
+	registry_release(&w->f.en.registry);
+	pthread_mutex_destroy(&w->job.mutex);
+	end(&w->f);
+}
+
+/* The next poll, when it is due; returns after how many tenths of a second the one
+ * after it is, on the beat. */
+static int64_t poll_once(struct watched *w, enum job_state state)
+{
+	struct jobs *en = &w->f.en;
+	int64_t due, step;
+
+	w->source.answer.state = state;
+	w->f.clock.now_mono_ns = en->poll_due_ns - 1;
+	assert_false(track_begin(en, w->f.clock.now_mono_ns, &due));
+	w->f.clock.now_mono_ns++;
+	assert_true(track_begin(en, w->f.clock.now_mono_ns, &due));
+	track_poll(en);
+	due = en->poll_due_ns - w->f.clock.now_mono_ns;
+	step = en->poll_step_ns;
+	if (due < step - step / 10 || due > step + step / 10)
+		fail_msg("%lld is not about %lld", (long long)due, (long long)step);
+	return step / (S / 10);
+}
+
+static void test_the_pace(void **state)
+{
+	enum {
+		P = JOB_IN_PROGRESS,
+		W = JOB_SCHEDULED,
+		NO = -1, /* no answer */
+		STEPS = 10
+	};
+	static const struct {
+		const char *why;
+		int64_t poll_s; /* -o poll */
+		int before, answers[STEPS];
+		int64_t steps[STEPS]; /* tenths of a second */
+	} rows[] = {
+		{"half as much more each time, up to the most",
+		 0,
+		 P,
+		 {P, P, P, P, P, P},
+		 {120, 180, 270, 405, 600, 600}},
+		{"news, and it is soon again", 0, W, {W, W, P, P}, {120, 180, 80, 120}},
+		{"while nothing does more than wait it is slower still",
+		 0,
+		 W,
+		 {W, W, W, W, W, W, W, W, W},
+		 {120, 180, 270, 405, 607, 911, 1366, 1800, 1800}},
+		{"what was asked for is not passed, also while it waits",
+		 20,
+		 W,
+		 {W, W, W, W},
+		 {120, 180, 200, 200}},
+		{"less than the first step", 2, P, {P, P}, {20, 20}},
+		{"no answer is no news", 0, P, {NO, NO, P}, {120, 180, 270}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct watched w;
+
+		begin_watched(&w, (enum job_state)rows[i].before, rows[i].poll_s);
+		for (size_t n = 0; n < STEPS && rows[i].steps[n]; n++) {
+			int said = rows[i].answers[n];
+			int64_t step;
+
+			w.source.fails = said == NO ? -EAGAIN : 0;
+			step = poll_once(&w, (enum job_state)said);
+			if (step != rows[i].steps[n])
+				fail_msg("%s: %zu: %lld", rows[i].why, n, (long long)step);
+		}
+		end_watched(&w);
+	}
+}
+
+/* What begins while the pace is slow is asked about soon. */
+static void test_what_begins_hurries(void **state)
+{
+	struct watched w;
+	int64_t soon;
+
+	(void)state;
+	begin_watched(&w, JOB_IN_PROGRESS, 0);
+	for (int i = 0; i < 6; i++)
+		poll_once(&w, JOB_IN_PROGRESS);
+	soon = w.f.clock.now_mono_ns + FIRST * S;
+	assert_true(w.f.en.poll_due_ns > soon);
+	track_hurry(&w.f.en);
+	assert_true(w.f.en.poll_due_ns == soon);
+	assert_int_equal(poll_once(&w, JOB_IN_PROGRESS), FIRST * 10 + FIRST * 5);
+	end_watched(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_reader_hurries_a_poll),
 		cmocka_unit_test(test_many_readers),
+		cmocka_unit_test(test_the_pace),
+		cmocka_unit_test(test_what_begins_hurries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

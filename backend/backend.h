@@ -16,6 +16,7 @@
  * later.  *e, if given, is written on failure only, for a person.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,6 +49,7 @@ struct backend_part {
 	unsigned attempt; /* from 1: of the job, for engines that treat a retry differently */
 	bool look_only;	  /* create: only look whether it exists; -ENOENT: certainly not */
 	int64_t asked_ns; /* wall: create was first sent then, and its answer is not known; 0: never */
+	const atomic_bool *cancel; /* put_input: true: nobody wants it any more; NULL: never */
 };
 
 /* Files of result lines (backend/envelope.h), in any order. */
@@ -127,7 +129,9 @@ struct backend_ops {
 				      struct backend_input_check *ret, struct err *e);
 
 	/* Brings the input to where the provider can read it.  Repeatable; what
-	 * a crash cut short is gone on with.  -EINVAL: refused. */
+	 * a crash cut short is gone on with.  -EINVAL: refused.  -ECANCELED: the
+	 * mount is ending, or p->cancel says so, which is heeded within a second
+	 * or so by a source whose calls may hang. */
 	MUST_CHECK int (*put_input)(struct backend *b, const struct backend_part *p, struct err *e);
 
 	/* Asks for the part to be run.  The same token never makes a second

@@ -63,16 +63,18 @@ static int refusal_of(int r)
 static int put(struct bedrock *b, const struct backend_part *p, const struct bedrock_names *names,
 	       struct bedrock_media *media, int fd, uint64_t size, struct err *e)
 {
-	struct s3 *s = NULL;
-	int r = bedrock_borrow(b, b->bucket, bedrock_setting(b, p->config, "kms_key"), &s, e);
+	struct s3 *bucket = NULL, *s = NULL;
+	int r = bedrock_borrow(b, b->bucket, bedrock_setting(b, p->config, "kms_key"), &bucket, e);
 
 	if (r < 0)
 		return r;
-	if (media)
+	r = s3_fork(bucket, p->cancel, &s, e);
+	if (r == 0 && media)
 		r = bedrock_media_put(media, s, names->folder, e);
 	if (r == 0)
 		r = s3_put_file(s, names->input, fd, size, INPUT_TYPE, size > LOOK_SIZE, e);
-	bedrock_return(b, s);
+	s3_close(s);
+	bedrock_return(b, bucket);
 	return refusal_of(r);
 }
 

@@ -234,8 +234,11 @@ static int one_done(void *ctx, void *tag, int r, const struct aws_answer *answer
 int aws_run(struct aws *a, const struct aws_request *q, struct aws_answer *ret, struct err *e)
 {
 	struct one one = {.request = q, .answer = ret, .e = e};
-	const struct aws_batch batch = {
-		.parallel = 1, .next = one_next, .done = one_done, .ctx = &one};
+	const struct aws_batch batch = {.parallel = 1,
+					.next = one_next,
+					.done = one_done,
+					.cancel = q->cancel,
+					.ctx = &one};
 	int r;
 
 	*ret = (struct aws_answer)AWS_ANSWER_INIT;

@@ -23,6 +23,7 @@
  * never a secret, though the service should repeat it.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -106,6 +107,8 @@ struct aws_request {
 	 * bucket: nobody waits, and what is asked for is worth it.  What the
 	 * service gave up on itself (408) is not asked for much longer. */
 	bool patient;
+	/* Of aws_run(): as that of aws_batch. */
+	const atomic_bool *cancel;
 };
 
 #define AWS_TEXT_MAX 256
@@ -162,6 +165,9 @@ struct aws_batch {
 	int (*done)(void *ctx, void *tag, int r, const struct aws_answer *answer, struct err *e);
 	int (*tick)(void *ctx, struct err *e); /* 0, 1, -errno: give up */
 	int tick_ms;
+	/* Looked at some times a second: once it is true all ends with -ECANCELED.
+	 * NULL: only aws_cancel() does that. */
+	const atomic_bool *cancel;
 	void *ctx;
 };
 

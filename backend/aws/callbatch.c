@@ -26,6 +26,7 @@
 #define STALL_S	    180		/* nor is silence of that length */
 #define LARGE	    (64 * 1024) /* of what takes its time */
 #define SHOWN_PATH  200		/* of a path, in words */
+#define CANCEL_MS   200		/* how often it is looked whether all is to end */
 
 enum flight_state {
 	FLIGHT_FREE,
@@ -403,12 +404,22 @@ static struct flight *first_due(struct batch *b)
 	return first;
 }
 
+/* At most that long; -1: until something happens. */
+static int64_t longest_wait_ns(const struct aws_batch *spec)
+{
+	int64_t most = spec->tick ? spec->tick_ms * NS_PER_MS : -1;
+
+	if (spec->cancel && (most < 0 || most > CANCEL_MS * NS_PER_MS))
+		most = CANCEL_MS * NS_PER_MS;
+	return most;
+}
+
 static int wait_for_more(struct batch *b)
 {
 	struct flight *first = b->going < b->limit ? first_due(b) : NULL;
 	int64_t began_mono_ns = now_mono_ns(b);
 	int64_t pause = first ? first->due_mono_ns - began_mono_ns : -1;
-	int64_t most = b->spec->tick ? b->spec->tick_ms * NS_PER_MS : -1;
+	int64_t most = longest_wait_ns(b->spec);
 	int r;
 
 	if (first && pause <= 0)
@@ -459,6 +470,8 @@ static void run(struct batch *b)
 	for (;;) {
 		if (wire_is_cancelled(b->aws->wire))
 			fail_batch(b, err_set(&e, -ECANCELED, "the mount is ending"), &e);
+		else if (b->spec->cancel && atomic_load(b->spec->cancel))
+			fail_batch(b, err_set(&e, -ECANCELED, "the call was cancelled"), &e);
 		if (b->failed == 0)
 			tick(b);
 		if (b->failed == 0)

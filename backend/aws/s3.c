@@ -43,7 +43,27 @@ int s3_open(struct aws *a, const struct s3_options *o, struct s3 **ret, struct e
 		s->part_size = page;
 	memcpy(s->regions[0], region, strlen(region) + 1);
 	s->region_count = 1;
+	s->home = s;
 	*ret = s;
+	return 0;
+}
+
+int s3_fork(struct s3 *s, const atomic_bool *cancel, struct s3 **ret, struct err *e)
+{
+	const struct s3_options o = {.bucket = s->bucket,
+				     .region = s->regions[0],
+				     .bucket_owner = s->owner,
+				     .kms_key = s->kms_key,
+				     .path_style = s->path_style,
+				     .checksums = s->checksums,
+				     .parallel = s->parallel,
+				     .part_size = s->part_size};
+	int r = s3_open(s->aws, &o, ret, e);
+
+	if (r < 0)
+		return r;
+	(*ret)->home = s->home;
+	(*ret)->cancel = cancel;
 	return 0;
 }
 

@@ -45,6 +45,10 @@ struct s3_options {
 MUST_CHECK int s3_open(struct aws *a, const struct s3_options *o, struct s3 **ret, struct err *e);
 void s3_close(struct s3 *s); /* NULL is fine */
 
+/* The same bucket, to be closed first; its calls end with -ECANCELED once *cancel is
+ * true, which is borrowed (NULL: never). */
+MUST_CHECK int s3_fork(struct s3 *s, const atomic_bool *cancel, struct s3 **ret, struct err *e);
+
 const char *s3_bucket(const struct s3 *s);
 
 /* The bucket's region, asked for once; borrowed.  -ENOENT: no such bucket. */

@@ -47,6 +47,7 @@ static const char *current_region(struct s3 *s, bool *ret_known)
 {
 	const char *region;
 
+	s = s->home;
 	pthread_mutex_lock(&s->mutex);
 	region = s->regions[s->region_current];
 	if (ret_known)
@@ -62,6 +63,7 @@ static bool set_region(struct s3 *s, const char *region)
 
 	if (!endpoint_region_is_valid(region) || strlen(region) >= S3_REGION_MAX)
 		return false;
+	s = s->home;
 	pthread_mutex_lock(&s->mutex);
 	for (i = 0; i < s->region_count; i++)
 		if (strcmp(s->regions[i], region) == 0)
@@ -181,6 +183,7 @@ void s3_request_init(const struct s3 *s, enum s3_op op, struct aws_request *ret)
 		.method = operations[op].method,
 		.service = "s3",
 		.auth = AWS_AUTH_S3,
+		.cancel = s->cancel,
 	};
 	if (strcmp(ret->method, "HEAD") == 0)
 		ret->timeout_ms = HEAD_TIMEOUT_MS;

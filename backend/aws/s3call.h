@@ -31,7 +31,9 @@ struct s3 {
 	char *bucket, *owner, *kms_key;
 	bool path_style, checksums;
 	unsigned parallel;
-	size_t part_size; /* a multiple of the page size */
+	size_t part_size;	   /* a multiple of the page size */
+	const atomic_bool *cancel; /* borrowed, or NULL */
+	struct s3 *home; /* whose regions are used, and mutex: its own, or what it was forked of */
 	pthread_mutex_t mutex;
 	char regions[S3_REGIONS_MAX][S3_REGION_MAX]; /* of the mutex until written; then constant */
 	unsigned region_count, region_current;	     /* of the mutex */

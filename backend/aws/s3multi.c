@@ -253,6 +253,7 @@ static int send_parts(struct upload *u, struct err *e)
 		.parallel = u->s->parallel,
 		.next = next_part,
 		.done = have_part,
+		.cancel = u->s->cancel,
 		.ctx = u,
 	};
 	int r = s3_target_init(u->s, u->from->key, &u->target, e);

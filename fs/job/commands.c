@@ -151,7 +151,7 @@ static int take_command(struct request *q)
 		return r;
 	}
 	pthread_mutex_lock(&j->mutex);
-	j->wishes = w;
+	job_set_wishes_locked(j, &w);
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
 }

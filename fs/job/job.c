@@ -141,6 +141,7 @@ static int fill(struct job *j, const struct store_job *row, struct err *e)
 					  .purge = row->purge_wanted,
 					  .retry_how = row->retry_how,
 					  .sample = row->sample_wanted};
+	atomic_init(&j->stop_wished, row->stop_wanted);
 	j->phase = (enum phase)row->phase;
 	j->refused_before = true;
 	sample_load(j);
@@ -393,6 +394,12 @@ struct store_wishes job_wishes(struct job *j)
 	return w;
 }
 
+void job_set_wishes_locked(struct job *j, const struct store_wishes *w)
+{
+	j->wishes = *w;
+	atomic_store(&j->stop_wished, w->stop);
+}
+
 int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e)
 {
 	struct store_wishes w;
@@ -414,7 +421,7 @@ int job_drop_wishes(struct job *j, struct store_wishes drop, struct err *e)
 	}
 	if (r == 0) {
 		pthread_mutex_lock(&j->mutex);
-		j->wishes = w;
+		job_set_wishes_locked(j, &w);
 		pthread_mutex_unlock(&j->mutex);
 	}
 	pthread_mutex_unlock(&j->wish_mutex);

@@ -96,6 +96,7 @@ struct job {
 	struct draft *draft;
 	atomic_uint refs;
 	atomic_bool removed;
+	atomic_bool stop_wished; /* as in wishes, for calls that may hang */
 
 	/* Over a change of the wishes in the store and in memory, and over the
 	 * submission that takes them up: a `hold` comes before it or too late.
@@ -111,10 +112,10 @@ struct job {
 	bool poked;	  /* something happened while it was */
 	int64_t due_ns;	  /* monotonic; INT64_MAX: not by time */
 	struct turn turn;
-	bool fetch_asked;  /* a `wait` wants its results */
-	bool results_lost; /* who wanted to read them did not find them whole */
-	struct store_wishes wishes;
-	struct watch *watches; /* parts of the running attempt, or none */
+	bool fetch_asked;	    /* a `wait` wants its results */
+	bool results_lost;	    /* who wanted to read them did not find them whole */
+	struct store_wishes wishes; /* job_set_wishes_locked() */
+	struct watch *watches;	    /* parts of the running attempt, or none */
 	size_t watch_count;
 	struct tombs tombs;
 	struct request *asked; /* commands to be answered after the next step */
@@ -169,6 +170,7 @@ MUST_CHECK int job_save(struct job *j, struct err *e);
 /* The row, and of the parts only p. */
 MUST_CHECK int job_save_part(struct job *j, const struct store_part *p, struct err *e);
 struct store_wishes job_wishes(struct job *j);
+void job_set_wishes_locked(struct job *j, const struct store_wishes *w);
 /* The job's config over the settings of the mount, never these in its place. */
 MUST_CHECK int job_settings(struct job *j, struct settings *ret, struct err *e);
 /* Takes those wishes back, in the store first. */

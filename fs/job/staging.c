@@ -148,8 +148,11 @@ static int stage_one(struct job *j, const struct list *l, struct store_part *p, 
 		r = stage_part(l->in, l->fd, l->path, p->first, p->record_count, d.path, e);
 	if (r == -EINVAL)
 		r = -EIO; /* our own files: not for the provider to refuse */
+	d.part.cancel = &j->stop_wished;
 	if (r == 0 && p->how != RUN_ONDEMAND)
 		r = b->ops->put_input(b, &d.part, e);
+	if (r == -ECANCELED && job_wishes(j).stop)
+		return 1; /* heard by the next step */
 	if (r == -EINVAL)
 		return parts_refuse(j, p, e);
 	if (r < 0)

@@ -87,6 +87,25 @@ def test_answers_that_are_slow_hang_no_reader(new_bedrock, cloud):
     cloud.only_job()
 
 
+@pytest.mark.parametrize("operation, padding", [("PutObject", 0), ("UploadPart", 2_000_000)])
+def test_stop_is_heard_while_an_upload_hangs(new_bedrock, cloud, operation, padding):
+    mount = new_bedrock().start()
+    job = mount.job("one")
+    cloud.front.fault(operation, "slow", -1, value=15)
+    job.fill(records(12, text="{id}" + "x" * padding), CLAUDE)
+    job.wait_state("Uploading")
+    time.sleep(0.5)
+    assert job.status() == "Uploading"
+    began = time.monotonic()
+    job.ctl("stop")
+    assert job.wait_end(10) == "Stopped"
+    assert time.monotonic() - began < 4
+    cloud.front.clear()
+    assert not cloud.double.jobs()
+    job.ctl("retry")
+    assert job.wait_end(40) == "Completed", job.read("error")
+
+
 def test_sessions_that_end_in_mid_run_are_renewed(new_bedrock, cloud):
     mount = new_bedrock()
     mount.use_process()

@@ -18,6 +18,8 @@ struct kit {
 	unsigned stop_done_at;	 /* the how-manieth done() fails; 0: none */
 	unsigned cancel_done_at; /* the how-manieth done() ends the mount */
 	unsigned done, good, cancelled;
+	atomic_bool cancel;
+	bool has_cancel;
 	char paths[CALLS_MAX][16];
 	unsigned ends[CALLS_MAX]; /* how often each has ended */
 };
@@ -82,8 +84,11 @@ static void begin(struct kit *kit, unsigned count)
 
 static int run(struct kit *kit, unsigned parallel, struct err *e)
 {
-	const struct aws_batch batch = {
-		.parallel = parallel, .next = next, .done = done, .ctx = kit};
+	const struct aws_batch batch = {.parallel = parallel,
+					.next = next,
+					.done = done,
+					.cancel = kit->has_cancel ? &kit->cancel : NULL,
+					.ctx = kit};
 	int r = aws_run_batch(kit->k.aws, &batch, e);
 
 	for (unsigned i = 0; i < CALLS_MAX; i++)
@@ -279,7 +284,10 @@ static void *cancel_later(void *arg)
 
 	while (awsserver_count(kit->k.server) < 4)
 		sched_yield();
-	aws_cancel(kit->k.aws);
+	if (kit->has_cancel)
+		atomic_store(&kit->cancel, true);
+	else
+		aws_cancel(kit->k.aws);
 	return NULL;
 }
 
@@ -291,17 +299,19 @@ static void test_cancelled_from_without(void **state)
 	static const struct awsserver_reply *const scripts[] = {silent, later};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(scripts); i++) {
+	for (size_t i = 0; i < 2 * COUNT_OF(scripts); i++) {
 		struct err e = ERR_INIT;
 		pthread_t thread;
 		struct kit kit;
 
 		begin(&kit, 10);
-		awsserver_script(kit.k.server, scripts[i], 1);
+		kit.has_cancel = i % 2; /* these calls alone, or all there are */
+		awsserver_script(kit.k.server, scripts[i / 2], 1);
 		assert_int_equal(pthread_create(&thread, NULL, cancel_later, &kit), 0);
 		assert_int_equal(run(&kit, 4, &e), -ECANCELED);
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		assert_int_equal(kit.cancelled, 4);
+		assert_int_equal(wire_is_cancelled(aws_wire(kit.k.aws)), !kit.has_cancel);
 		end(&kit, NULL);
 	}
 }

@@ -247,6 +247,19 @@ static void test_submit_of_what_is_known_to_be_refused(void **state)
 
 /* --- uploads that hang --- */
 
+static bool log_has(struct job *j, const char *words)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	char text[8192];
+	ssize_t n;
+
+	assert_int_equal(job_log_open(j, &fd), 0);
+	n = read(fd, text, sizeof(text) - 1);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	return strstr(text, words) != NULL;
+}
+
 static void hang(void *ctx, const char *operation)
 {
 	atomic_bool *hangs = ctx;
@@ -288,6 +301,29 @@ static void test_uploads_that_hang_keep_nobody_waiting(void **state)
 	k->provider->called = NULL;
 	job_unref(j);
 	job_unref(running);
+}
+
+/* As one whose storage does not answer. */
+static int put_and_hang(struct backend *b, const struct backend_part *p, struct err *e)
+{
+	(void)b;
+	while (!atomic_load(p->cancel))
+		usleep(1000);
+	return err_set(e, -ECANCELED, "cancelled");
+}
+
+static void test_a_stop_is_heard_by_an_upload_that_hangs(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->ops.put_input = put_and_hang;
+	j = jobskit_submit(k, "hangs");
+	jobskit_wait(k, j, JOB_UPLOADING);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	assert_int_equal(fakebackend_part_count(k->provider), 0);
+	assert_false(log_has(j, "cannot go on"));
 }
 
 /* --- the minimum --- */
@@ -342,19 +378,6 @@ static void test_counts_never_fall_nor_go_over_the_total(void **state)
 	assert_true(part_has_good(j, &three));
 	atomic_store(&k->provider->end, JOB_COMPLETED);
 	jobskit_wait(k, j, JOB_COMPLETED);
-}
-
-static bool log_has(struct job *j, const char *words)
-{
-	CLEANUP(fd_closep) int fd = -1;
-	char text[8192];
-	ssize_t n;
-
-	assert_int_equal(job_log_open(j, &fd), 0);
-	n = read(fd, text, sizeof(text) - 1);
-	assert_true(n >= 0);
-	text[n] = '\0';
-	return strstr(text, words) != NULL;
 }
 
 static unsigned commands_of(struct job *j)
@@ -428,6 +451,7 @@ int main(void)
 		TEST(test_submit_asks_again_what_was_refused),
 		TEST(test_submit_of_what_is_known_to_be_refused),
 		TEST(test_uploads_that_hang_keep_nobody_waiting),
+		TEST(test_a_stop_is_heard_by_an_upload_that_hangs),
 		TEST(test_a_retry_of_too_few_is_not_sent),
 		TEST(test_a_retry_of_too_few_names_the_ways_out),
 		TEST(test_forms_of_retry_are_for_sources_that_can),

@@ -47,6 +47,7 @@ struct backend_part {
 	const char *media_path;	 /* absolute; NULL if the job has no media/ */
 	uint64_t record_count;
 	unsigned attempt; /* from 1: of the job, for engines that treat a retry differently */
+	bool on_demand;	  /* check_input: it is for run_now */
 	bool look_only;	  /* create: only look whether it exists; -ENOENT: certainly not */
 	int64_t asked_ns; /* wall: create was first sent then, and its answer is not known; 0: never */
 	const atomic_bool *cancel; /* put_input: true: nobody wants it any more; NULL: never */

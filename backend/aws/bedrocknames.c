@@ -240,7 +240,7 @@ int bedrock_check_part(const struct bedrock *b, const struct backend_part *p, st
 {
 	int r = naming_check_model(p->model, e);
 
-	if (r < 0)
+	if (r < 0 || p->on_demand) /* what follows is of a job of the service */
 		return r;
 	r = bedrock_check_vpc(bedrock_setting(b, p->config, "subnets"),
 			      bedrock_setting(b, p->config, "security_groups"), e);

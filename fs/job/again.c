@@ -13,11 +13,26 @@
 #include "fs/job/jobs_private.h"
 #include "fs/job/small.h"
 
+/* Did the provider fail all of it?  Then it said why, and somebody has to mend that. */
+static bool has_failed(const struct job *j, uint32_t attempt)
+{
+	size_t count = 0, failed = 0;
+
+	for (size_t i = 0; i < j->part_count; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		count += p->attempt == attempt;
+		failed += p->attempt == attempt && p->state == JOB_FAILED;
+	}
+	return count > 0 && failed == count;
+}
+
 bool again_with_missing(const struct job *j, uint32_t attempt)
 {
 	bool dropped;
 
-	return endwords_worst(j, attempt, &dropped) != JOB_STOPPED && !dropped;
+	return endwords_worst(j, attempt, &dropped) != JOB_STOPPED && !dropped &&
+	       !has_failed(j, attempt);
 }
 
 bool again_is_due(const struct job *j)

@@ -33,7 +33,8 @@ static int look(struct job *j, const struct draft_summary *sum, const char *path
 				    .config = &config,
 				    .input_path = path,
 				    .record_count = sum->record_count,
-				    .attempt = 1};
+				    .attempt = 1,
+				    .on_demand = j->row.how == RUN_ONDEMAND};
 	int r = draft_config(j->draft, &config, e);
 
 	if (r == 0)

@@ -218,7 +218,7 @@ static enum job_state running_state(const struct job *j, struct buf *words)
 
 		if (!parts_is_current(j, p) || p->state < 0)
 			continue;
-		if (p->phase == PART_ENDED)
+		if (p->phase == PART_ENDED || p->how == RUN_ONDEMAND)
 			s = JOB_IN_PROGRESS;
 		else if (p->phase != PART_CREATED)
 			continue;

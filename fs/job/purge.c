@@ -16,13 +16,31 @@
 
 static const char not_purged[] = "not purged: ";
 
+/* Where the attempt of part i ends; *ret_done: does the provider have nothing of it?  One
+ * that was stopped before it was created may have left its input there, and is never
+ * marked: it went with those of its attempt that are. */
+static size_t look_at_attempt(const struct job *j, size_t i, bool *ret_done)
+{
+	uint32_t attempt = j->parts[i].attempt;
+	bool left = false, purged = false, stopped = false;
+
+	for (; i < j->part_count && j->parts[i].attempt == attempt; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		purged = purged || p->phase == PART_PURGED;
+		stopped = stopped || (p->phase == PART_DROPPED && p->state < 0);
+		left = left || (p->phase != PART_PURGED && (p->phase != PART_DROPPED || p->remote));
+	}
+	*ret_done = !left && (purged || !stopped);
+	return i;
+}
+
 bool purge_is_done(const struct job *j)
 {
 	bool done = j->part_count > 0;
 
-	for (size_t i = 0; i < j->part_count; i++)
-		done = done && (j->parts[i].phase == PART_PURGED ||
-				(j->parts[i].phase == PART_DROPPED && !j->parts[i].remote));
+	for (size_t i = 0; i < j->part_count && done;)
+		i = look_at_attempt(j, i, &done);
 	return done;
 }
 

@@ -104,6 +104,12 @@ static void add_first_error(const struct job *j, struct results *res, struct buf
 		buf_add_str(out, "; see errors.jsonl, and `echo retry > ctl` runs them again\n");
 }
 
+static bool any(const struct store_part *p)
+{
+	(void)p;
+	return true;
+}
+
 int endwords_describe(const struct job *j, enum job_state end, struct results *res, char **ret)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
@@ -111,10 +117,7 @@ int endwords_describe(const struct job *j, enum job_state end, struct results *r
 	*ret = NULL;
 	if (end == JOB_COMPLETED)
 		return 0;
-	for (size_t i = 0; i < j->part_count; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].message &&
-		    j->parts[i].message[0])
-			buf_addf(&words, "%s\n", j->parts[i].message);
+	parts_tell(j, any, &words);
 	if (end == JOB_FAILED)
 		add_first_error(j, res, &words);
 	if (words.size == 0)

@@ -228,6 +228,12 @@ bool parts_may_exist(const struct store_part *p);
  * a later call was told that it is not made. */
 bool parts_holds_slot(const struct store_part *p);
 int64_t parts_asked_ns(const struct store_part *p); /* wall; 0: never, or certainly not created */
+/* For the head of a line about p: "part 4: ", or nothing if its attempt has but one. */
+#define PARTS_LABEL_MAX 32
+const char *parts_label(const struct job *j, const struct store_part *p, char ret[PARTS_LABEL_MAX]);
+/* Adds a line for each part of the attempt that is wanted and has words; of the first
+ * hundred, and how many more there are. */
+void parts_tell(const struct job *j, bool (*wanted)(const struct store_part *p), struct buf *out);
 void parts_drop(struct job *j); /* those of the attempt that were never asked for */
 /* The provider will not have p, for the reason in *e.  A first attempt of which
  * nothing runs goes back to the user, who can mend it (1); else the others go

@@ -11,6 +11,8 @@
 #include "fs/base/buf.h"
 #include "fs/job/jobs_private.h"
 
+#define TOLD_MAX 100
+
 /* "bf-" and 32 hex digits: within every provider's alphabet for tokens. */
 int parts_make_token(char **ret, struct err *e)
 {
@@ -113,6 +115,35 @@ int parts_describe(struct job *j, const struct store_part *p, struct partdesc *r
 bool parts_is_current(const struct job *j, const struct store_part *p)
 {
 	return p->attempt == j->row.attempt;
+}
+
+const char *parts_label(const struct job *j, const struct store_part *p, char ret[PARTS_LABEL_MAX])
+{
+	size_t of_attempt = 0;
+
+	for (size_t i = 0; i < j->part_count; i++)
+		of_attempt += j->parts[i].attempt == p->attempt;
+	ret[0] = 0;
+	if (of_attempt > 1)
+		snprintf(ret, PARTS_LABEL_MAX, "part %u: ", p->seq);
+	return ret;
+}
+
+void parts_tell(const struct job *j, bool (*wanted)(const struct store_part *p), struct buf *out)
+{
+	char label[PARTS_LABEL_MAX];
+	size_t told = 0;
+
+	for (size_t i = 0; i < j->part_count; i++) {
+		const struct store_part *p = &j->parts[i];
+
+		if (!parts_is_current(j, p) || !wanted(p) || !p->message || !p->message[0])
+			continue;
+		if (told++ < TOLD_MAX)
+			buf_addf(out, "%s%s\n", parts_label(j, p, label), p->message);
+	}
+	if (told > TOLD_MAX)
+		buf_addf(out, "and %zu more parts: see status.json\n", told - TOLD_MAX);
 }
 
 void parts_drop(struct job *j)

@@ -96,6 +96,7 @@ static int fetch_part(struct job *j, struct store_part *p, struct resultfiles *t
 {
 	CLEANUP(backend_files_release) struct backend_files files = {.count = 0};
 	CLEANUP(str_freep) char *dir = NULL;
+	char label[PARTS_LABEL_MAX];
 	struct backend *b = j->jobs->o.backend;
 	int r = part_path(j, p, &dir);
 
@@ -110,7 +111,8 @@ static int fetch_part(struct job *j, struct store_part *p, struct resultfiles *t
 	if (r < 0)
 		return r;
 	if (files.told)
-		job_log(j, "counts of attempt %u as told: %s", p->attempt, files.told);
+		job_log(j, "%scounts of attempt %u as told: %s", parts_label(j, p, label),
+			p->attempt, files.told);
 	/* Answers may lack a count that the provider has. */
 	if (files.has_tokens)
 		p->tokens = files.tokens;
@@ -141,20 +143,22 @@ static int fetch_or_give_up(struct job *j, struct store_part *p, struct resultfi
 			    struct err *e)
 {
 	struct err why = ERR_INIT;
+	char label[PARTS_LABEL_MAX];
 	int failure = fetch_part(j, p, to, &why), r;
 	bool give_up = false;
 
 	if (failure >= 0)
 		return 0;
 	if (!is_lasting(failure) || elsewhere_is_away(j))
-		return err_set(e, failure, "%s", why.text);
+		return err_set(e, failure, "%s%.900s", parts_label(j, p, label), why.text);
 	r = heed_stop(j, failure, &give_up, e);
 	if (r < 0)
 		return r;
 	if (!give_up)
-		return err_set(e, failure, "%.800s; `echo stop > ctl` ends the job without them",
-			       why.text);
-	job_log(j, "results of attempt %u are given up: %s", p->attempt, why.text);
+		return err_set(e, failure, "%s%.800s; `echo stop > ctl` ends the job without them",
+			       parts_label(j, p, label), why.text);
+	job_log(j, "%sresults of attempt %u are given up: %s", parts_label(j, p, label), p->attempt,
+		why.text);
 	return drop_part(j, p, e);
 }
 

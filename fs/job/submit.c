@@ -205,6 +205,11 @@ int submit_draft(struct job *j, struct err *e)
 
 /* --- running --- */
 
+static bool is_created(const struct store_part *p)
+{
+	return p->phase == PART_CREATED;
+}
+
 /* The most telling state among the parts of the attempt, and their words.  Once
  * a part has ended the attempt is in progress, though the rest may be waiting
  * for its turn or only beginning. */
@@ -222,11 +227,10 @@ static enum job_state running_state(const struct job *j, struct buf *words)
 			s = JOB_IN_PROGRESS;
 		else if (p->phase != PART_CREATED)
 			continue;
-		if (p->phase == PART_CREATED && p->message && p->message[0])
-			buf_addf(words, "%s\n", p->message);
 		if (s > best && !job_state_is_end(s))
 			best = s;
 	}
+	parts_tell(j, is_created, words);
 	return best;
 }
 

@@ -206,6 +206,8 @@ static void save_end(struct job *j, const struct store_part *p)
 
 static void take_one(struct job *j, struct store_part *p, const struct part_status *s)
 {
+	char label[PARTS_LABEL_MAX];
+
 	p->counts = s->counts;
 	p->tokens = s->tokens;
 	if (s->expires_ns)
@@ -213,7 +215,7 @@ static void take_one(struct job *j, struct store_part *p, const struct part_stat
 	set_text(&p->raw, s->raw);
 	if (!p->message || strcmp(p->message, s->message) != 0) {
 		if (s->message[0])
-			job_log(j, "%s", s->message);
+			job_log(j, "%s%s", parts_label(j, p, label), s->message);
 		set_text(&p->message, s->message);
 	}
 	p->state = (int)s->state;

@@ -6,6 +6,7 @@ hundred thousand.
 """
 
 import json
+import re
 import time
 
 import pytest
@@ -64,7 +65,7 @@ def first_attempt(mount, cloud, count, limit, timeout):
         killer = KillAt(mount, *death[1:])
     die(mount, killer, timeout)
     assert job.wait_end(timeout) == "PartiallyCompleted", job.read("error")
-    assert "malformed" in job.read("error")
+    assert re.search("^part [0-9]+: .*malformed", job.read("error"), re.M), job.read("error")
     status = json.loads(job.read("status.json"))["records"]
     given = sent(cloud)
     assert [len(ids) for ids in given] == [limit] * 10 + [count - 10 * limit]

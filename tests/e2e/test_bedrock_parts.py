@@ -243,6 +243,8 @@ def test_a_part_that_ends_badly_is_retried_alone(new_bedrock, cloud, end, lost):
     job.fill(data, CLAUDE)
     assert job.wait_end() == "PartiallyCompleted"
     assert len(job.lines()) == 30 - lost
+    assert all(line.startswith("part 2: ") for line in job.read("error").splitlines())
+    assert "part 2: " in job.read("error") + job.read("log")
     bad = sent(cloud)[1]
     job.ctl("retry")
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
@@ -288,6 +290,42 @@ def test_purge_leaves_nothing_of_any_part(new_bedrock, cloud):
     assert set(cloud.keys()) == before
     check_complete(job, list(many(60)))
     assert kept.status().startswith("Completed")
+
+
+@pytest.mark.parametrize("when", ["in the queue", "in the upload"])
+def test_purge_after_a_stop_has_the_inputs_of_parts_never_created(new_bedrock, cloud, when):
+    mount = start(new_bedrock, cloud)
+    if when == "in the queue":
+        job = queued_job(mount, cloud, "dropped", 60, slots=1)
+        assert len(cloud.keys()) >= 6
+    else:
+        cloud.front.fault("PutObject", "slow", -1, skip=3, value=0.5)
+        job = mount.job("dropped")
+        job.fill(b"".join(many(60)), CLAUDE)
+        until(lambda: len(cloud.keys()) >= 3, 10)
+    job.ctl("stop")
+    assert job.wait_end() == "Stopped"
+    cloud.front.clear()
+    job.ctl("purge")
+    until(lambda: "purged" in job.read("log"), 15, "it does not end")
+    assert cloud.keys() == []
+
+
+def test_two_large_jobs_move_on_together(new_bedrock, cloud):
+    cloud.knobs.durations.update(InProgress=0.1)
+    mount = start(new_bedrock, cloud)
+    cloud.knobs.max_jobs = 2
+    jobs = [mount.job("one"), mount.job("two")]
+    for job in jobs:
+        job.fill(b"".join(many(80)), CLAUDE)
+    for job in jobs:
+        assert job.wait_end() == "Completed"
+        assert len(job.lines()) == 80
+    order = [j.name[:3] for j in cloud.double.jobs()]
+    assert len(order) == 16
+    second = order.index("two")
+    turns = order[second:second + 8]
+    assert 3 <= turns.count("two") <= 5, order
 
 
 def test_a_removed_job_comes_back_in_none_of_its_parts(new_bedrock, cloud):

@@ -201,14 +201,86 @@ static void test_stop_stops_every_part(void **state)
 	assert_int_equal(v->counts.good, 3); /* the first of each */
 }
 
+/* --- words --- */
+
+static unsigned count_lines(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static char *repeat(const char *line, unsigned count)
+{
+	char *text = calloc(count, strlen(line) + 1);
+
+	assert_non_null(text);
+	for (size_t i = 0; i < count; i++)
+		memcpy(text + i * strlen(line), line, strlen(line));
+	return text;
+}
+
+static void assert_errors_of(struct jobskit *k, unsigned parts, const char *const *words,
+			     unsigned lines)
+{
+	CLEANUP(str_freep) char *input = repeat("{\"modelInput\":{}}\n", parts);
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	limit(k, 1, 1);
+	k->provider->message = "no room for it";
+	atomic_store(&k->provider->end, JOB_EXPIRED);
+	k->provider->outcomes[0] = "m";
+	j = submit(k, NULL, input);
+	jobskit_wait(k, j, JOB_EXPIRED);
+	v = job_view(j);
+	assert_int_equal(v->part_count, parts);
+	for (; *words; words++)
+		if (!strstr(v->error, *words))
+			fail_msg("no \"%s\" in: %s", *words, v->error);
+	assert_int_equal(count_lines(v->error), lines);
+	assert_true(parts > 1 || !strstr(v->error, "part"));
+}
+
+static void test_an_error_says_of_which_part_it_is(void **state)
+{
+	static const char *const words[] = {"part 1: no room for it\n", "part 3: no room for it\n",
+					    NULL};
+
+	assert_errors_of(*state, 3, words, 3);
+}
+
+static void test_an_error_of_one_part_needs_no_number(void **state)
+{
+	static const char *const words[] = {"no room for it\n", NULL};
+
+	assert_errors_of(*state, 1, words, 1);
+}
+
+static void test_of_many_parts_a_hundred_are_told(void **state)
+{
+	static const char *const words[] = {"part 100: no room",
+					    "and 20 more parts: see status.json", NULL};
+
+	assert_errors_of(*state, 120, words, 101);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_job_of_three_parts),	  TEST(test_what_cannot_be_cut_goes_back),
-		TEST(test_a_refused_plan_leaves_nothing), TEST(test_a_retry_is_cut_as_well),
-		TEST(test_a_stop_between_parts),	  TEST(test_stop_stops_every_part),
+		TEST(test_one_job_of_three_parts),
+		TEST(test_what_cannot_be_cut_goes_back),
+		TEST(test_a_refused_plan_leaves_nothing),
+		TEST(test_a_retry_is_cut_as_well),
+		TEST(test_a_stop_between_parts),
+		TEST(test_stop_stops_every_part),
+		TEST(test_an_error_says_of_which_part_it_is),
+		TEST(test_an_error_of_one_part_needs_no_number),
+		TEST(test_of_many_parts_a_hundred_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
 # ends with one line, "N passed, N failed" (and how many were skipped).
 #
 #	tests/run.sh                  the normal run, under 15 minutes on 2 cores
-#	tests/run.sh --long           also what takes long: 10^6 records, soak, kill loops, fuzzing
+#	tests/run.sh --long           also what takes long: 10^6 records, soak, kill loops, seeds, fuzzing
 #	tests/run.sh --only e2e       one part (may be repeated); see "parts" below
 #	tests/run.sh --only e2e -- -k wait     words for pytest
 #	tests/run.sh --no-install     what is missing is left missing
@@ -168,7 +168,15 @@ main_build() {
 }
 
 part_unit() {
-	main_build && meson_tests unit "$build"
+	main_build || return
+	meson_tests unit "$build"
+	[ -n "$long" ] || return 0
+	if BATCHFS_ANYJOB_COUNT=3000 timeout -k 10 1800 "$build/tests/unit/test_anyjob" \
+		</dev/null >"$logs/anyjob.log" 2>&1; then
+		tally anyjob 1 0 0
+	else
+		fail anyjob "$logs/anyjob.log"
+	fi
 }
 
 # The other compiler, whose warnings and thread-safety analysis gcc lacks.

@@ -9,17 +9,12 @@
 #include <sys/stat.h>
 
 #include "fs/base/clock.h"
+#include "tests/unit/fakebackend_private.h"
+#include "tests/unit/fakechaos.h"
+#include "tests/unit/fakeelsewhere.h"
 #include "tests/unit/fakenow.h"
 
 #define LINE_SIZE_MAX 4096
-
-static const char *inputs_elsewhere(const struct fakebackend *f)
-{
-	return f->inputs_elsewhere ? f->inputs_elsewhere
-				   : "{\"recordId\":\"a\",\"modelInput\":{}}\n"
-				     "{\"recordId\":\"b\",\"modelInput\":{}}\n"
-				     "{\"recordId\":\"c\",\"modelInput\":{}}\n";
-}
 
 static struct fakebackend *of(struct backend *b)
 {
@@ -27,7 +22,7 @@ static struct fakebackend *of(struct backend *b)
 }
 
 /* Takes one off a counter; false if it is used up. */
-static bool spend(atomic_int *counter)
+bool fakebackend_spend(atomic_int *counter)
 {
 	int n = atomic_load(counter);
 
@@ -45,7 +40,7 @@ void fakebackend_tick(struct fakebackend *f)
 		kill(getpid(), SIGKILL);
 }
 
-static struct fakebackend *enter(struct backend *b, const char *operation)
+struct fakebackend *fakebackend_enter(struct backend *b, const char *operation)
 {
 	struct fakebackend *f = of(b);
 
@@ -55,13 +50,13 @@ static struct fakebackend *enter(struct backend *b, const char *operation)
 	return f;
 }
 
-static int leave(struct fakebackend *f, int r)
+int fakebackend_leave(struct fakebackend *f, int r)
 {
 	fakebackend_tick(f);
 	return r;
 }
 
-static int again(const char *what, struct err *e)
+int fakebackend_again(const char *what, struct err *e)
 {
 	return err_set(e, -EAGAIN, "%s: the provider is busy", what);
 }
@@ -114,18 +109,22 @@ static int op_check_config(struct backend *b, const char *key, const char *value
 
 static int op_put_input(struct backend *b, const struct backend_part *p, struct err *e)
 {
-	struct fakebackend *f = enter(b, "put_input");
+	struct fakebackend *f = fakebackend_enter(b, "put_input");
+	int r;
 
 	if (access(p->input_path, R_OK) < 0)
 		return err_errno(e, -EIO, "put_input: %s", p->input_path);
-	if (spend(&f->put_again))
-		return again("put_input", e);
-	if (spend(&f->put_refused))
+	if (fakebackend_spend(&f->put_again))
+		return fakebackend_again("put_input", e);
+	if (fakebackend_spend(&f->put_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
-	return leave(f, 0);
+	r = fakechaos_strike(f, FAKECHAOS_PUT_AGAIN, e);
+	if (r == 0)
+		r = fakechaos_strike(f, FAKECHAOS_PUT_REFUSED, e);
+	return r < 0 ? r : fakebackend_leave(f, 0);
 }
 
-static char outcome_of(const struct fakebackend *f, unsigned attempt, uint64_t index)
+char fakebackend_outcome_of(const struct fakebackend *f, unsigned attempt, uint64_t index)
 {
 	const char *all = attempt <= COUNT_OF(f->outcomes) ? f->outcomes[attempt - 1] : NULL;
 	size_t n = all ? strlen(all) : 0;
@@ -136,8 +135,8 @@ static char outcome_of(const struct fakebackend *f, unsigned attempt, uint64_t i
 }
 
 /* A result line for each record that is not to be missing. */
-static int write_results(const struct fakebackend *f, const struct fakepart *part,
-			 const char *input_path)
+int fakebackend_write_results(const struct fakebackend *f, const struct fakepart *part,
+			      const char *input_path)
 {
 	CLEANUP(file_closep) FILE *in = fopen(input_path, "re");
 	CLEANUP(file_closep) FILE *out = NULL;
@@ -153,7 +152,8 @@ static int write_results(const struct fakebackend *f, const struct fakepart *par
 
 		if (!at || sscanf(at + 12, "%63[^\"]", id) != 1)
 			return -EINVAL;
-		fakenow_add_result(f, out, id, part->attempt, outcome_of(f, part->attempt, index));
+		fakenow_add_result(f, out, id, part->attempt,
+				   fakebackend_outcome_of(f, part->attempt, index));
 	}
 	return index == part->record_count ? 0 : -EINVAL;
 }
@@ -161,7 +161,7 @@ static int write_results(const struct fakebackend *f, const struct fakepart *par
 static int op_check_input(struct backend *b, const struct backend_part *p,
 			  struct backend_input_check *ret, struct err *e)
 {
-	struct fakebackend *f = enter(b, "check_input");
+	struct fakebackend *f = fakebackend_enter(b, "check_input");
 
 	(void)p;
 	(void)e;
@@ -194,39 +194,61 @@ static unsigned count_live_locked(const struct fakebackend *f)
 	return n;
 }
 
+/* What may happen to one that is not there yet. */
+static int refuse_locked(struct fakebackend *f, struct err *e)
+{
+	unsigned live = count_live_locked(f), quota = atomic_load(&f->quota);
+	int r;
+
+	if (quota && live >= quota) {
+		atomic_fetch_add(&f->quota_refusals, 1);
+		return err_set(e, -EDQUOT, "create: the quota is full; ask for a larger one");
+	}
+	r = fakechaos_strike(f, FAKECHAOS_CREATE_BUSY, e);
+	if (r == 0)
+		r = fakechaos_strike(f, FAKECHAOS_CREATE_REFUSED, e);
+	if (r == 0 && live + 1 > atomic_load(&f->live_most))
+		atomic_store(&f->live_most, live + 1);
+	return r;
+}
+
+static int add_locked(struct fakebackend *f, const struct backend_part *p, struct err *e)
+{
+	struct fakepart *part = &f->parts[f->part_count];
+	int r;
+
+	if (f->part_count == FAKEBACKEND_PARTS_MAX)
+		return err_set(e, -EIO, "create: more parts than any test needs");
+	*part = (struct fakepart){
+		.attempt = p->attempt, .record_count = p->record_count, .state = JOB_SUBMITTED};
+	snprintf(part->token, sizeof(part->token), "%s", p->token);
+	snprintf(part->remote, sizeof(part->remote), "fake-%u", f->part_count + 1);
+	snprintf(part->job_name, sizeof(part->job_name), "%s", p->job_name);
+	r = f->chaos ? fakechaos_create_locked(f, part, p->input_path)
+		     : fakebackend_write_results(f, part, p->input_path);
+	if (r < 0)
+		return err_errno(e, -EIO, "create: %s", p->input_path);
+	f->part_count++;
+	return 0;
+}
+
 static int create_locked(struct fakebackend *f, const struct backend_part *p, char **ret,
 			 struct err *e)
 {
 	struct fakepart *part = find_locked(f, p->token, NULL);
-	int r;
+	int r = 0;
 
 	if (part && !p->asked_ns)
 		f->blind_repeats++;
 	if (!part && p->look_only)
 		return -ENOENT;
 	if (!part) {
-		unsigned live = count_live_locked(f), quota = atomic_load(&f->quota);
-
-		if (quota && live >= quota) {
-			atomic_fetch_add(&f->quota_refusals, 1);
-			return err_set(e, -EDQUOT,
-				       "create: the quota is full; ask for a larger one");
-		}
-		if (live + 1 > atomic_load(&f->live_most))
-			atomic_store(&f->live_most, live + 1);
-		if (f->part_count == FAKEBACKEND_PARTS_MAX)
-			return err_set(e, -EIO, "create: more parts than any test needs");
-		part = &f->parts[f->part_count];
-		*part = (struct fakepart){.attempt = p->attempt,
-					  .record_count = p->record_count,
-					  .state = JOB_SUBMITTED};
-		snprintf(part->token, sizeof(part->token), "%s", p->token);
-		snprintf(part->remote, sizeof(part->remote), "fake-%u", f->part_count + 1);
-		snprintf(part->job_name, sizeof(part->job_name), "%s", p->job_name);
-		r = write_results(f, part, p->input_path);
+		r = refuse_locked(f, e);
+		if (r == 0)
+			r = add_locked(f, p, e);
 		if (r < 0)
-			return err_errno(e, -EIO, "create: %s", p->input_path);
-		f->part_count++;
+			return r;
+		part = &f->parts[f->part_count - 1];
 	}
 	part->creates++;
 	*ret = strdup(part->remote);
@@ -240,27 +262,34 @@ static int64_t op_create_every_ns(struct backend *b)
 
 static int take_create(struct backend *b, const struct backend_part *p, char **ret, struct err *e)
 {
-	struct fakebackend *f = enter(b, "create");
+	struct fakebackend *f = fakebackend_enter(b, "create");
 	char *remote = NULL;
 	int r;
 
-	if (!p->look_only && spend(&f->create_again))
-		return again("create", e);
-	if (spend(&f->create_busy))
+	if (!p->look_only && fakebackend_spend(&f->create_again))
+		return fakebackend_again("create", e);
+	r = fakechaos_strike(f, FAKECHAOS_CREATE_AGAIN, e);
+	if (r < 0)
+		return r;
+	if (fakebackend_spend(&f->create_busy))
 		return err_set(e, -EBUSY, "create: %s",
 			       f->busy_words ? f->busy_words : "the quota is full");
-	if (spend(&f->create_refused))
+	if (fakebackend_spend(&f->create_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
 	pthread_mutex_lock(&f->mutex);
 	r = create_locked(f, p, &remote, e);
 	pthread_mutex_unlock(&f->mutex);
 	fakebackend_tick(f);
-	if (r == 0 && spend(&f->create_lost)) {
+	if (r == 0 && fakebackend_spend(&f->create_lost)) {
 		free(remote);
-		return again("create", e);
+		return fakebackend_again("create", e);
 	}
 	if (r == 0)
+		r = fakechaos_strike(f, FAKECHAOS_CREATE_LOST, e);
+	if (r == 0)
 		*ret = remote;
+	else
+		free(remote);
 	return r;
 }
 
@@ -281,70 +310,43 @@ static void advance_locked(struct fakebackend *f, struct fakepart *p)
 {
 	enum job_state end = (enum job_state)atomic_load(&f->end);
 
+	if (f->chaos) {
+		fakechaos_advance_locked(f, (unsigned)(p - f->parts));
+		return;
+	}
 	if (job_state_is_end(p->state))
 		return;
 	if (p->stops > 0)
 		p->state = JOB_STOPPED;
-	else if (atomic_load(&f->ends_counted) && !spend(&f->ends))
+	else if (atomic_load(&f->ends_counted) && !fakebackend_spend(&f->ends))
 		p->state = JOB_IN_PROGRESS;
 	else
 		p->state = end;
 }
 
-static void status_of(const struct fakebackend *f, const struct fakepart *p,
-		      struct part_status *ret)
+void fakebackend_status_of(const struct fakebackend *f, const struct fakepart *p,
+			   struct part_status *ret)
 {
 	*ret = (struct part_status){.state = p->state, .counts = {.total = p->record_count}};
 	if (job_state_is_end(p->state) && p->counts.total > 0)
 		ret->counts = p->counts;
 	if (!job_state_is_end(p->state))
 		ret->counts.good = atomic_load(&f->running_good);
+	if (f->chaos)
+		fakechaos_count(f, (unsigned)(p - f->parts), &ret->counts);
 	snprintf(ret->raw, sizeof(ret->raw), "Fake%s", job_state_name(p->state));
 	if (job_state_is_end(p->state) && f->message)
 		snprintf(ret->message, sizeof(ret->message), "%s", f->message);
 }
 
-/* Of all there are, each time: that is allowed. */
-static void tell_all_locked(struct fakebackend *f, backend_found *found, void *ctx)
-{
-	char remote[32], name[32];
-	struct backend_job j;
-
-	for (unsigned i = 0; i < f->part_count; i++) {
-		const struct fakepart *p = &f->parts[i];
-
-		j = (struct backend_job){.remote = p->remote,
-					 .name = p->job_name,
-					 .model = "fake.echo",
-					 .submitted_ns = FAKEBACKEND_BEGAN_NS};
-		if (p->token[0] && !atomic_load(&f->tells_no_tokens))
-			j.token = p->token;
-		status_of(f, p, &j.status);
-		if (job_state_is_end(p->state))
-			j.ended_ns = FAKEBACKEND_ENDED_NS;
-		found(ctx, &j);
-		found(ctx, &j); /* a list that grows while it is read tells of one twice */
-	}
-	for (int i = 0; i < atomic_load(&f->bulk); i++) {
-		snprintf(remote, sizeof(remote), "bulk-%d", i);
-		snprintf(name, sizeof(name), "bulk %d", i);
-		j = (struct backend_job){.remote = remote,
-					 .name = name,
-					 .model = "fake.echo",
-					 .status = {.state = JOB_COMPLETED, .raw = "Fake"},
-					 .submitted_ns = FAKEBACKEND_BEGAN_NS,
-					 .ended_ns = FAKEBACKEND_ENDED_NS};
-		found(ctx, &j);
-	}
-}
-
 static int op_poll(struct backend *b, const char *const *remotes, struct part_status *results,
 		   size_t count, backend_found *found, void *ctx, struct err *e)
 {
-	struct fakebackend *f = enter(b, "poll");
+	struct fakebackend *f = fakebackend_enter(b, "poll");
+	int r = fakechaos_strike(f, FAKECHAOS_POLL_AGAIN, e);
 
-	if (spend(&f->poll_again))
-		return again("poll", e);
+	if (r < 0 || fakebackend_spend(&f->poll_again))
+		return r < 0 ? r : fakebackend_again("poll", e);
 	pthread_mutex_lock(&f->mutex);
 	for (size_t i = 0; i < count; i++) {
 		struct fakepart *p = find_locked(f, NULL, remotes[i]);
@@ -352,29 +354,36 @@ static int op_poll(struct backend *b, const char *const *remotes, struct part_st
 		if (!p)
 			continue;
 		advance_locked(f, p);
-		status_of(f, p, &results[i]);
+		fakebackend_status_of(f, p, &results[i]);
 	}
 	if (found)
-		tell_all_locked(f, found, ctx);
+		fakeelsewhere_tell_locked(f, found, ctx);
 	pthread_mutex_unlock(&f->mutex);
-	return leave(f, spend(&f->poll_torn) ? again("poll", e) : 0);
+	r = fakechaos_strike(f, FAKECHAOS_POLL_TORN, e);
+	if (r == 0 && fakebackend_spend(&f->poll_torn))
+		r = fakebackend_again("poll", e);
+	return fakebackend_leave(f, r);
 }
 
 static int op_stop(struct backend *b, const char *remote, struct err *e)
 {
-	struct fakebackend *f = enter(b, "stop");
+	struct fakebackend *f = fakebackend_enter(b, "stop");
+	int r;
 	struct fakepart *p;
 
-	if (spend(&f->stop_again))
-		return again("stop", e);
-	if (spend(&f->stop_refused))
+	if (fakebackend_spend(&f->stop_again))
+		return fakebackend_again("stop", e);
+	r = fakechaos_strike(f, FAKECHAOS_STOP_AGAIN, e);
+	if (r < 0)
+		return r;
+	if (fakebackend_spend(&f->stop_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
 	pthread_mutex_lock(&f->mutex);
 	p = find_locked(f, NULL, remote);
 	if (p)
 		p->stops++;
 	pthread_mutex_unlock(&f->mutex);
-	return leave(f, 0);
+	return fakebackend_leave(f, 0);
 }
 
 /* What a provider that downloads leaves behind. */
@@ -392,68 +401,58 @@ static int leave_a_download(const char *dir, struct err *e)
 static int op_fetch(struct backend *b, const char *remote, const char *dir,
 		    struct backend_files *ret, struct err *e)
 {
-	struct fakebackend *f = enter(b, "fetch");
+	struct fakebackend *f = fakebackend_enter(b, "fetch");
+	int r;
 
 	if (access(dir, F_OK) == 0 && rmdir(dir) < 0)
 		return err_errno(e, -EIO, "fetch: %s is not empty", dir);
-	if (spend(&f->fetch_again))
-		return again("fetch", e);
+	if (fakebackend_spend(&f->fetch_again))
+		return fakebackend_again("fetch", e);
+	r = fakechaos_strike(f, FAKECHAOS_FETCH_AGAIN, e);
+	if (r < 0)
+		return r;
 	if (atomic_load(&f->fetch_error))
 		return err_errno(e, atomic_load(&f->fetch_error), "fetch");
 	if (asprintf(&ret->paths[0], "%s/%s.jsonl", f->dir, remote) < 0)
 		return -ENOMEM;
 	ret->count = 1;
-	return leave(f, leave_a_download(dir, e));
-}
-
-static bool op_lists_jobs(struct backend *b)
-{
-	return atomic_load(&of(b)->lists);
-}
-
-static int op_fetch_input(struct backend *b, const char *remote, const char *path, struct err *e)
-{
-	struct fakebackend *f = enter(b, "fetch_input");
-	CLEANUP(file_closep) FILE *out = NULL;
-	int error = atomic_load(&f->fetch_input_error);
-
-	(void)remote;
-	if (spend(&f->fetch_input_again))
-		return again("fetch_input", e);
-	if (error)
-		return err_set(e, error, "%s", f->words);
-	out = fopen(path, "wxe");
-	if (!out || fputs(inputs_elsewhere(f), out) < 0)
-		return err_errno(e, -EIO, "fetch_input: %s", path);
-	return leave(f, 0);
+	return fakebackend_leave(f, leave_a_download(dir, e));
 }
 
 static int op_forget(struct backend *b, const char *remote, struct err *e)
 {
-	struct fakebackend *f = enter(b, "forget");
+	struct fakebackend *f = fakebackend_enter(b, "forget");
+	int r;
 	struct fakepart *p;
 
-	if (spend(&f->forget_again))
-		return again("forget", e);
+	if (fakebackend_spend(&f->forget_again))
+		return fakebackend_again("forget", e);
+	r = fakechaos_strike(f, FAKECHAOS_FORGET_AGAIN, e);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&f->mutex);
 	p = find_locked(f, NULL, remote);
 	if (p)
 		p->forgets++;
 	pthread_mutex_unlock(&f->mutex);
-	return leave(f, 0);
+	return fakebackend_leave(f, 0);
 }
 
 /* What it holds of the part is gone: it cannot be fetched any more. */
 static int op_purge(struct backend *b, const struct backend_part *p, const char *remote,
 		    struct err *e)
 {
-	struct fakebackend *f = enter(b, "purge");
+	struct fakebackend *f = fakebackend_enter(b, "purge");
+	int r;
 	int error = atomic_load(&f->purge_error);
 	struct fakepart *part;
 	char path[sizeof(f->dir) + 48];
 
-	if (spend(&f->purge_again))
-		return again("purge", e);
+	if (fakebackend_spend(&f->purge_again))
+		return fakebackend_again("purge", e);
+	r = fakechaos_strike(f, FAKECHAOS_PURGE_AGAIN, e);
+	if (r < 0)
+		return r;
 	if (error)
 		return err_set(e, error, "%s", f->words);
 	pthread_mutex_lock(&f->mutex);
@@ -466,7 +465,7 @@ static int op_purge(struct backend *b, const struct backend_part *p, const char 
 	if (part && (p->token ? strcmp(p->token, part->token) != 0 : part->token[0] != '\0'))
 		abort();
 	pthread_mutex_unlock(&f->mutex);
-	return leave(f, 0);
+	return fakebackend_leave(f, 0);
 }
 
 static void op_advise(struct backend *b, const char *model, const char *code, const char *words,
@@ -512,8 +511,8 @@ struct fakebackend *fakebackend_new(const char *dir)
 		.poll = op_poll,
 		.stop = op_stop,
 		.fetch = op_fetch,
-		.lists_jobs = op_lists_jobs,
-		.fetch_input = op_fetch_input,
+		.lists_jobs = fakeelsewhere_lists,
+		.fetch_input = fakeelsewhere_fetch_input,
 		.run_now = fakenow_run,
 		.pad_record = fakenow_pad,
 		.forget = op_forget,
@@ -539,36 +538,6 @@ void fakebackend_free(struct fakebackend *f)
 {
 	if (f)
 		munmap(f, sizeof(*f));
-}
-
-void fakebackend_make_elsewhere(struct fakebackend *f, const char *remote, const char *name,
-				enum job_state state)
-{
-	char path[sizeof(f->dir) + 48];
-	CLEANUP(file_closep) FILE *in = NULL;
-	struct fakepart *p;
-	const char *at;
-
-	snprintf(path, sizeof(path), "%s/%s.input", f->dir, remote);
-	in = fopen(path, "we");
-	if (!in || fputs(inputs_elsewhere(f), in) < 0)
-		abort();
-	file_closep(&in);
-	pthread_mutex_lock(&f->mutex);
-	p = &f->parts[f->part_count++];
-	*p = (struct fakepart){.attempt = 1, .state = state};
-	snprintf(p->remote, sizeof(p->remote), "%s", remote);
-	snprintf(p->job_name, sizeof(p->job_name), "%s", name);
-	for (at = inputs_elsewhere(f); (at = strchr(at, '\n')); at++) {
-		char outcome = outcome_of(f, 1, p->record_count++);
-
-		p->counts.good += outcome == 'g';
-		p->counts.failed += outcome == 'f';
-	}
-	p->counts.total = p->record_count;
-	if (write_results(f, p, path) < 0)
-		abort();
-	pthread_mutex_unlock(&f->mutex);
 }
 
 void fakebackend_recover(struct fakebackend *f)

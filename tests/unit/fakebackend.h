@@ -18,7 +18,7 @@
 
 #include "backend/backend.h"
 
-#define FAKEBACKEND_PARTS_MAX 256
+#define FAKEBACKEND_PARTS_MAX 1024
 
 /* Wall time of jobs made elsewhere. */
 #define FAKEBACKEND_BEGAN_NS (INT64_C(1700000000) * 1000000000)
@@ -34,6 +34,8 @@ struct fakepart {
 	char job_name[64];
 	struct counts counts; /* of one made elsewhere: what it says once it has ended */
 };
+
+struct fakechaos;
 
 struct fakebackend {
 	struct backend backend; /* first */
@@ -86,6 +88,10 @@ struct fakebackend {
 	const char *inputs_elsewhere; /* NULL: JOBSKIT_INPUT */
 
 	atomic_int ticks, die_at; /* 0: never */
+
+	/* Borrowed; faults and ends at random (tests/unit/fakechaos.h) instead of orders.
+	 * NULL: none. */
+	struct fakechaos *chaos;
 };
 
 /* dir: kept by value.  NULL: no memory. */

@@ -5,17 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tests/unit/fakebackend_private.h"
+#include "tests/unit/fakechaos.h"
+
 #define LINE_SIZE_MAX 4096
-
-static bool spend(atomic_int *counter)
-{
-	int n = atomic_load(counter);
-
-	while (n > 0)
-		if (atomic_compare_exchange_weak(counter, &n, n - 1))
-			return true;
-	return false;
-}
 
 static char outcome_of(const struct fakebackend *f, uint64_t index)
 {
@@ -34,6 +27,11 @@ void fakenow_add_result(const struct fakebackend *f, FILE *out, const char *id, 
 			"%u\",\"prompt_token_count\":2,\"generation_token_count\":3,"
 			"\"stop_reason\":\"stop\"},\"recordId\":\"%s\"}\n",
 			id, attempt, id);
+	if (outcome == 'r')
+		fprintf(out,
+			"{\"modelInput\":{},\"error\":{\"errorCode\":503,\"retryable\":true,"
+			"\"errorMessage\":\"later\"},\"recordId\":\"%s\"}\n",
+			id);
 	if (outcome == 'f')
 		fprintf(out,
 			"{\"modelInput\":{},\"error\":{\"errorCode\":400,"
@@ -42,10 +40,10 @@ void fakenow_add_result(const struct fakebackend *f, FILE *out, const char *id, 
 }
 
 /* Appends the line of the record at that index of an input. */
-static int write_result(const struct fakebackend *f, const char *input_path, uint64_t index,
+static int write_result(struct fakebackend *f, const struct backend_part *p, uint64_t index,
 			const char *path)
 {
-	CLEANUP(file_closep) FILE *in = fopen(input_path, "re");
+	CLEANUP(file_closep) FILE *in = fopen(p->input_path, "re");
 	CLEANUP(file_closep) FILE *out = fopen(path, "ae");
 	char line[LINE_SIZE_MAX], id[64];
 	const char *at;
@@ -58,7 +56,10 @@ static int write_result(const struct fakebackend *f, const char *input_path, uin
 	at = strstr(line, "\"recordId\":\"");
 	if (!at || sscanf(at + 12, "%63[^\"]", id) != 1)
 		return -EINVAL;
-	fakenow_add_result(f, out, id, 1, outcome_of(f, index));
+	if (f->chaos)
+		fakenow_add_result(f, out, id, p->attempt, fakechaos_answer(f, line, p->attempt));
+	else
+		fakenow_add_result(f, out, id, 1, outcome_of(f, index));
 	return 0;
 }
 
@@ -85,19 +86,26 @@ int fakenow_run(struct backend *b, const struct backend_part *p, const char *pat
 	struct fakebackend *f = (struct fakebackend *)b;
 	struct counts c = {.total = p->record_count};
 	struct tokens t = {0};
+	int r;
 
 	if (f->called)
 		f->called(f->ctx, "run_now");
 	fakebackend_tick(f);
-	if (spend(&f->now_again))
+	if (fakebackend_spend(&f->now_again))
 		return err_set(e, -EAGAIN, "run_now: the provider is busy");
-	if (spend(&f->now_refused))
+	if (fakebackend_spend(&f->now_refused))
 		return err_set(e, -EINVAL, "%s", f->words);
+	r = fakechaos_strike(f, FAKECHAOS_NOW_REFUSED, e);
+	if (r < 0)
+		return r;
 	count_results(path, &c, &t);
 	while (c.good + c.failed < p->record_count) {
 		uint64_t left = p->record_count - c.good - c.failed;
-		int r = write_result(f, p->input_path, left - 1, path);
 
+		r = fakechaos_strike(f, FAKECHAOS_NOW_AGAIN, e);
+		if (r < 0)
+			return r;
+		r = write_result(f, p, left - 1, path);
 		if (r < 0)
 			return err_errno(e, r, "run_now: %s", path);
 		atomic_fetch_add(&f->now_count, 1);

@@ -13,7 +13,7 @@ int fakenow_run(struct backend *b, const struct backend_part *p, const char *pat
 int fakenow_pad(struct backend *b, const struct backend_part *p, const char *line, size_t size,
 		const char *id, struct buf *out, struct err *e);
 
-/* 'g': a good line, 'f': one of an error, else none. */
+/* 'g': a good line, 'f': one of an error, 'r': of one that may pass, 'm': none. */
 void fakenow_add_result(const struct fakebackend *f, FILE *out, const char *id, unsigned attempt,
 			char outcome);
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/job/jobs_private.h"
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/tempdir.h"
@@ -15,8 +16,15 @@
 
 static int64_t mono(struct clock *c)
 {
-	(void)c;
-	return clock_mono_ns(clock_system());
+	struct jobskit *k = (struct jobskit *)c;
+
+	return clock_mono_ns(clock_system()) + atomic_load(&k->skipped_ns);
+}
+
+void jobskit_skip(struct jobskit *k, int64_t ns)
+{
+	atomic_fetch_add(&k->skipped_ns, ns);
+	sched_wake(k->jobs);
 }
 
 /* The engine asks for it at each of its own moments: more places to die at. */

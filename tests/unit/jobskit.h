@@ -21,6 +21,7 @@ struct jobskit {
 	pthread_mutex_t mutex; /* of the following */
 	pthread_cond_t cond;
 	uint64_t changes;
+	_Atomic int64_t skipped_ns; /* the monotonic clock is ahead of the system's */
 };
 
 /* Over dir; provider NULL: a new one.  Nothing is open yet. */
@@ -34,6 +35,10 @@ static inline void jobskit_restart(struct jobskit *k)
 	jobskit_stop(k);
 	jobskit_start(k);
 }
+
+/* What is due within ns is due now.  The engine's own sleeps are longer from then on:
+ * who skips once goes on skipping. */
+void jobskit_skip(struct jobskit *k, int64_t ns);
 
 /* A reference. */
 struct job *jobskit_make(struct jobskit *k, const char *name);

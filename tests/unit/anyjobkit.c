@@ -28,10 +28,15 @@ static void draw_job(struct anyworld *w, unsigned key)
 	for (unsigned i = 0; i < 2; i++)
 		snprintf(a->name[i], sizeof(a->name[i]), "job-%u%s", key, i ? "-renamed" : "");
 	a->count = 1 + anyjob_draw(w, anyjob_chance(w, 40) ? ANYJOB_RECORDS_MAX : 12);
+	a->first_class = anyjob_chance(w, 50) ? 0 : 100 * key;
 	a->manual = anyjob_chance(w, 15);
+	a->small = anyjob_draw(w, 3);
+	a->retry_max = anyjob_chance(w, 60) ? 0 : anyjob_draw(w, 4);
+	a->dedupe = anyjob_chance(w, 40);
 	for (unsigned i = 0; i < a->count; i++)
 		a->records[i] = (struct anyrecord){
-			.class = i > 0 && anyjob_chance(w, copies) ? anyjob_draw(w, i) : i,
+			.class = a->first_class +
+				 (i > 0 && anyjob_chance(w, copies) ? anyjob_draw(w, i) : i),
 			.has_id = anyjob_chance(w, ids),
 		};
 }
@@ -45,6 +50,7 @@ struct anyworld *anyjob_new(uint64_t seed)
 		return NULL;
 	w->seed = seed;
 	w->purges = anyjob_chance(w, 30);
+	w->denies = anyjob_chance(w, 30);
 	w->job_count = 1 + anyjob_draw(w, ANYJOB_JOBS_MAX);
 	for (unsigned i = 0; i < w->job_count; i++)
 		draw_job(w, i);
@@ -76,7 +82,7 @@ void anyjob_input(const struct anyworld *w, unsigned key, struct buf *out)
 		make_id(w, key, i, id);
 		if (a->records[i].has_id)
 			buf_addf(out, "\"recordId\":\"%s\",", id);
-		buf_addf(out, "\"modelInput\":{\"j\":%u,\"c\":%u}}\n", key, a->records[i].class);
+		buf_addf(out, "\"modelInput\":{\"class\":%u}}\n", a->records[i].class);
 	}
 }
 
@@ -182,7 +188,7 @@ static void check_record(struct anyworld *w, unsigned key, unsigned i, const str
 	make_id(w, key, i, id);
 	snprintf(member, sizeof(member), "\"recordId\":\"%s\"", id);
 	snprintf(row, sizeof(row), "%s,%s,", id, words[outcome]);
-	snprintf(input, sizeof(input), "\"modelInput\":{\"j\":%u,\"c\":%u}", key, rec->class);
+	snprintf(input, sizeof(input), "\"modelInput\":{\"class\":%u}", rec->class);
 	check_line(&files->csv, row);
 	if (outcome != RESULTS_MISSING)
 		check_line(&files->output, member);
@@ -196,7 +202,7 @@ static void check_record(struct anyworld *w, unsigned key, unsigned i, const str
 		check_good(rec, id, line, size);
 		return;
 	}
-	if (rec->good && !w->jobs[key].given_up)
+	if (rec->good)
 		fail_msg("%s was good and is %s", id, words[outcome]);
 	check_line(&files->errors, member);
 	check_line(&(struct lines){"retry.jsonl", files->retry.at, files->retry.end}, input);
@@ -245,41 +251,78 @@ static unsigned index_of(const struct anyworld *w, const struct fakesent *s)
 	return index;
 }
 
-/* How often each record was sent in each attempt. */
+static bool is_padding(const struct fakesent *s)
+{
+	return strncmp(s->id, "batchfs-pad", 11) == 0;
+}
+
+/* How often a record was sent in an attempt. */
+struct times {
+	unsigned parts, demand;
+};
+
 static void count_sent(const struct anyworld *w, unsigned key, const struct fakesent *sent,
-		       unsigned count, unsigned (*ret)[ANYJOB_RECORDS_MAX])
+		       unsigned count, struct times (*ret)[ANYJOB_RECORDS_MAX])
 {
 	for (unsigned i = 0; i < count; i++) {
 		const struct fakesent *s = &sent[i];
+		struct times *t;
 
-		if (s->job != key)
+		if (s->job != key || is_padding(s))
 			continue;
 		if (s->attempt == 0 || s->attempt >= ANYJOB_ATTEMPTS_MAX)
 			fail_msg("%s was sent in attempt %u", s->id, s->attempt);
-		ret[s->attempt][index_of(w, s)]++;
+		t = &ret[s->attempt][index_of(w, s)];
+		if (s->part == FAKECHAOS_NONE)
+			t->demand++;
+		else
+			t->parts++;
 	}
+}
+
+/* On demand an answer that dies with the daemon is asked for again. */
+static void check_times(const struct anyworld *w, unsigned key, unsigned index, unsigned attempt,
+			const struct times *t)
+{
+	uint32_t good_attempt = w->jobs[key].records[index].good_attempt;
+	char id[ID_SIZE];
+
+	make_id(w, key, index, id);
+	if (t->parts > 1 || t->demand > 1 + w->deaths || (t->parts && t->demand))
+		fail_msg("%s was sent %u times and run %u times on demand in attempt %u", id,
+			 t->parts, t->demand, attempt);
+	if (t->parts + t->demand > 0 && good_attempt && good_attempt < attempt)
+		fail_msg("%s was sent in attempt %u, and good after %u", id, attempt, good_attempt);
+}
+
+/* Equal ones are sent once, unless they are what there is to reach the minimum. */
+static void check_unique(const struct anyworld *w, unsigned key, unsigned attempt,
+			 const struct times *times)
+{
+	const struct anyjob *a = &w->jobs[key];
+
+	for (unsigned i = 0; i < a->count; i++)
+		for (unsigned k = i + 1; k < a->count; k++)
+			if (a->records[i].class == a->records[k].class &&
+			    times[i].parts + times[i].demand > 0 &&
+			    times[k].parts + times[k].demand > 0)
+				fail_msg("records %u and %u of job %u are equal, and both were "
+					 "sent in attempt %u",
+					 i, k, key, attempt);
 }
 
 static void check_sent_job(const struct anyworld *w, unsigned key, const struct fakesent *sent,
 			   unsigned count)
 {
-	const struct anyjob *a = &w->jobs[key];
-	unsigned(*times)[ANYJOB_RECORDS_MAX] = calloc(ANYJOB_ATTEMPTS_MAX, sizeof(*times));
-	char id[ID_SIZE];
+	struct times(*times)[ANYJOB_RECORDS_MAX] = calloc(ANYJOB_ATTEMPTS_MAX, sizeof(*times));
 
 	assert_non_null(times);
 	count_sent(w, key, sent, count, times);
 	for (unsigned t = 1; t < ANYJOB_ATTEMPTS_MAX; t++) {
-		for (unsigned i = 0; i < a->count; i++) {
-			unsigned n = times[t][i];
-
-			make_id(w, key, i, id);
-			if (n > 1)
-				fail_msg("%s was sent %u times in attempt %u", id, n, t);
-			if (n && a->records[i].good_attempt && a->records[i].good_attempt < t)
-				fail_msg("%s was sent in attempt %u, and good after %u", id, t,
-					 a->records[i].good_attempt);
-		}
+		for (unsigned i = 0; i < w->jobs[key].count; i++)
+			check_times(w, key, i, t, &times[t][i]);
+		if (w->jobs[key].dedupe && w->jobs[key].small != SMALL_REFUSE)
+			check_unique(w, key, t, times[t]);
 	}
 	free(times);
 }
@@ -293,11 +336,7 @@ void anyjob_check_sent(struct anyworld *w, struct fakebackend *f)
 	assert_int_equal(f->blind_repeats, 0);
 	for (unsigned key = 0; key < w->job_count; key++)
 		check_sent_job(w, key, sent, count);
-	for (unsigned i = 1; i < count; i++)
-		if (sent[i].part == sent[i - 1].part && sent[i].part != FAKECHAOS_NONE &&
-		    sent[i].job != sent[i - 1].job && sent[i].job != FAKECHAOS_NONE &&
-		    sent[i - 1].job != FAKECHAOS_NONE)
-			fail_msg("%s and %s are in one part", sent[i - 1].id, sent[i].id);
+
 	free(sent);
 }
 
@@ -355,9 +394,14 @@ static bool is_sent_whole(const struct anyjob *a, const struct view *v)
 {
 	bool whole = v->auto_retries == 0 && !a->dedupe;
 
-	for (size_t i = 0; i < v->part_count; i++)
-		if (v->parts[i].attempt == v->attempt && v->parts[i].phase == PART_DROPPED)
+	for (size_t i = 0; i < v->part_count; i++) {
+		const struct view_part *p = &v->parts[i];
+
+		if (p->attempt == v->attempt &&
+		    (p->phase == PART_DROPPED ||
+		     (p->how == RUN_ONDEMAND && p->state == JOB_STOPPED)))
 			whole = false;
+	}
 	return whole;
 }
 
@@ -379,11 +423,15 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 
 		if (s->job != key)
 			continue;
+		if (s->part != FAKECHAOS_NONE)
+			check_ended_part(f, s->part, v);
+		if (is_padding(s))
+			continue;
 		index = index_of(w, s);
 		due[index] = due[index] && s->attempt < v->attempt && s->outcome != 'g';
-		if (s->part == FAKECHAOS_NONE)
+		/* What was answered when the daemon died may not have been heard. */
+		if (s->part == FAKECHAOS_NONE && w->deaths > 0)
 			continue;
-		check_ended_part(f, s->part, v);
 		if (s->outcome == 'g' && !w->jobs[key].given_up &&
 		    results_outcome(v->results, index) != RESULTS_GOOD)
 			fail_msg("%s has a good result in attempt %u, and not here", s->id,
@@ -397,6 +445,17 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 	free(sent);
 }
 
+/* What one copy has the others have. */
+static void check_copies(const struct anyjob *a, const struct results *res)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		for (unsigned k = 0; k < a->count; k++)
+			if (a->records[i].class == a->records[k].class &&
+			    results_outcome(res, i) == RESULTS_GOOD &&
+			    results_outcome(res, k) != RESULTS_GOOD)
+				fail_msg("records %u and %u are equal, and only one is good", i, k);
+}
+
 static void check_end(struct anyworld *w, struct jobskit *k, unsigned key, const struct view *v)
 {
 	struct anyjob *a = &w->jobs[key];
@@ -407,6 +466,8 @@ static void check_end(struct anyworld *w, struct jobskit *k, unsigned key, const
 	assert_int_equal(v->counts.failed, counts.failed);
 	check_state(v);
 	check_brought(w, k->provider, key, v);
+	if (a->dedupe)
+		check_copies(a, v->results);
 	for (unsigned i = 0; i < a->count; i++)
 		if (a->records[i].good && !a->records[i].good_attempt)
 			a->records[i].good_attempt = v->attempt;

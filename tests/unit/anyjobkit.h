@@ -26,10 +26,11 @@ struct anyrecord {
 };
 
 struct anyjob {
-	uint64_t number;  /* the engine's; 0: not known yet */
-	bool asked;	  /* for its directory */
-	bool going, gone; /* its removal was asked for; was answered or found done */
-	bool given_up;	  /* results of it may be gone for good: purged, and deleted here */
+	uint64_t number;      /* the engine's; 0: not known yet */
+	bool asked;	      /* for its directory */
+	bool going, gone;     /* its removal was asked for; was answered or found done */
+	bool given_up;	      /* results that could not be had may be: a stop says so */
+	unsigned first_class; /* jobs with the same one have equal records */
 	bool dedupe;
 	unsigned small; /* enum small */
 	unsigned retry_max;
@@ -44,7 +45,7 @@ struct anyworld {
 	unsigned job_count;
 	unsigned deaths;
 	unsigned lives;
-	bool purges; /* else results here may be deleted */
+	bool purges, denies; /* else results here may be deleted */
 	struct anyjob jobs[ANYJOB_JOBS_MAX];
 };
 

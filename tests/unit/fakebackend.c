@@ -409,6 +409,8 @@ static int op_fetch(struct backend *b, const char *remote, const char *dir,
 	if (fakebackend_spend(&f->fetch_again))
 		return fakebackend_again("fetch", e);
 	r = fakechaos_strike(f, FAKECHAOS_FETCH_AGAIN, e);
+	if (r == 0)
+		r = fakechaos_strike(f, FAKECHAOS_FETCH_DENIED, e);
 	if (r < 0)
 		return r;
 	if (atomic_load(&f->fetch_error))

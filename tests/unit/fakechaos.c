@@ -24,6 +24,7 @@ static const struct {
 	[FAKECHAOS_POLL_TORN] = {-EAGAIN, "poll: the list ends too soon"},
 	[FAKECHAOS_STOP_AGAIN] = {-EAGAIN, "stop: the provider is busy"},
 	[FAKECHAOS_FETCH_AGAIN] = {-EAGAIN, "fetch: the provider is busy"},
+	[FAKECHAOS_FETCH_DENIED] = {-EACCES, "fetch: access denied"},
 	[FAKECHAOS_FORGET_AGAIN] = {-EAGAIN, "forget: the provider is busy"},
 	[FAKECHAOS_PURGE_AGAIN] = {-EAGAIN, "purge: the provider is busy"},
 	[FAKECHAOS_NOW_AGAIN] = {-EAGAIN, "run_now: the provider is busy"},
@@ -60,19 +61,18 @@ int fakechaos_strike(struct fakebackend *f, enum fakechaos_fault fault, struct e
 /* --- the log --- */
 
 /* With the provider's mutex. */
-static struct fakesent *log_line(struct fakechaos *c, const char *line, unsigned attempt,
-				 uint32_t part)
+static struct fakesent *log_line(struct fakechaos *c, const char *line, const char *job_name,
+				 unsigned attempt, uint32_t part)
 {
 	const char *id = strstr(line, "\"recordId\":\"");
-	const char *input = strstr(line, "\"modelInput\":{\"j\":");
+	const char *input = strstr(line, "\"modelInput\":{\"class\":");
 	struct fakesent *s = &c->sent[c->sent_count];
 
 	if (c->sent_count == FAKECHAOS_SENT_MAX || !id)
 		abort();
-	*s = (struct fakesent){
-		.job = FAKECHAOS_NONE, .class = FAKECHAOS_NONE, .attempt = attempt, .part = part};
-	if (sscanf(id + 12, "%39[^\"]", s->id) != 1 ||
-	    (input && sscanf(input + 18, "%u,\"c\":%u", &s->job, &s->class) != 2))
+	*s = (struct fakesent){.class = FAKECHAOS_NONE, .attempt = attempt, .part = part};
+	if (sscanf(id + 12, "%39[^\"]", s->id) != 1 || sscanf(job_name, "job-%u", &s->job) != 1 ||
+	    (input && sscanf(input + 22, "%u", &s->class) != 1))
 		abort();
 	c->sent_count++;
 	return s;
@@ -195,7 +195,7 @@ int fakechaos_create_locked(struct fakebackend *f, const struct fakepart *p, con
 	forget_part(c, f->part_count);
 	first = &c->sent[c->sent_count];
 	for (; fgets(line, sizeof(line), in); count++)
-		log_line(c, line, p->attempt, f->part_count);
+		log_line(c, line, p->job_name, p->attempt, f->part_count);
 	if (count != p->record_count)
 		return -EINVAL;
 	make_plan(c, plan);
@@ -243,14 +243,14 @@ void fakechaos_count(const struct fakebackend *f, unsigned index, struct counts 
 	ret->good = plan->given - plan->failed;
 }
 
-char fakechaos_answer(struct fakebackend *f, const char *line, unsigned attempt)
+char fakechaos_answer(struct fakebackend *f, const struct backend_part *p, const char *line)
 {
 	struct fakechaos *c = f->chaos;
 	struct fakesent *s;
 	char outcome;
 
 	pthread_mutex_lock(&f->mutex);
-	s = log_line(c, line, attempt, FAKECHAOS_NONE);
+	s = log_line(c, line, p->job_name, p->attempt, FAKECHAOS_NONE);
 	s->outcome = draw_outcome(c, c->good, 0);
 	outcome = s->outcome;
 	pthread_mutex_unlock(&f->mutex);

@@ -9,8 +9,8 @@
  * the same seed does about the same again; which call comes when is for the threads.
  * As the provider's own memory it outlives a child that dies.
  *
- * Records are {"recordId":"...","modelInput":{"j":J,"c":C}}: class C of the test's
- * job J; equal ones have the same class.  Padding has another modelInput.
+ * Records are {"recordId":"...","modelInput":{"class":C}}; equal ones have the same
+ * class.  A job's name begins with "job-" and its number in the test.
  */
 
 #include "tests/unit/fakebackend.h"
@@ -30,6 +30,7 @@ enum fakechaos_fault {
 	FAKECHAOS_POLL_TORN,
 	FAKECHAOS_STOP_AGAIN,
 	FAKECHAOS_FETCH_AGAIN,
+	FAKECHAOS_FETCH_DENIED,
 	FAKECHAOS_FORGET_AGAIN,
 	FAKECHAOS_PURGE_AGAIN,
 	FAKECHAOS_NOW_AGAIN, /* before a record, or in the middle */
@@ -45,7 +46,7 @@ enum fakechaos_fault {
 /* A record as it was sent. */
 struct fakesent {
 	char id[FAKECHAOS_ID_MAX];
-	uint32_t job, class; /* FAKECHAOS_NONE: of padding */
+	uint32_t job, class; /* FAKECHAOS_NONE: padding, of no class */
 	uint32_t attempt;
 	uint32_t part; /* its index; FAKECHAOS_NONE: on demand */
 	char outcome;  /* as tests/unit/fakenow.h has it */
@@ -91,7 +92,7 @@ int fakechaos_create_locked(struct fakebackend *f, const struct fakepart *p,
 void fakechaos_advance_locked(struct fakebackend *f, unsigned index);
 void fakechaos_count(const struct fakebackend *f, unsigned index, struct counts *ret);
 
-/* The record of that line is run on demand: its outcome. */
-char fakechaos_answer(struct fakebackend *f, const char *line, unsigned attempt);
+/* The record of that line is run on demand, for p: its outcome. */
+char fakechaos_answer(struct fakebackend *f, const struct backend_part *p, const char *line);
 
 #endif

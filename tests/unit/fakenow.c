@@ -57,7 +57,7 @@ static int write_result(struct fakebackend *f, const struct backend_part *p, uin
 	if (!at || sscanf(at + 12, "%63[^\"]", id) != 1)
 		return -EINVAL;
 	if (f->chaos)
-		fakenow_add_result(f, out, id, p->attempt, fakechaos_answer(f, line, p->attempt));
+		fakenow_add_result(f, out, id, p->attempt, fakechaos_answer(f, p, line));
 	else
 		fakenow_add_result(f, out, id, 1, outcome_of(f, index));
 	return 0;

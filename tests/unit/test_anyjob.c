@@ -153,21 +153,29 @@ static void check_all(struct play *p)
 
 /* --- what a user does --- */
 
-static void command(struct play *p, struct job *j)
+static void command(struct play *p, unsigned key, struct job *j)
 {
 	static const enum command commands[] = {
 		COMMAND_SUBMIT, COMMAND_SUBMIT, COMMAND_HOLD,	 COMMAND_STOP,
 		COMMAND_STOP,	COMMAND_RETRY,	COMMAND_REFRESH, COMMAND_PURGE,
 	};
+	static const enum command retries[] = {
+		COMMAND_RETRY,
+		COMMAND_RETRY,
+		COMMAND_RETRY_PAD,
+		COMMAND_RETRY_ONDEMAND,
+	};
 	CLEANUP(view_unrefp) struct view *v = job_view(j);
 	/* The more attempts the better. */
 	bool again = v->commands & COMMANDS_RETRY && anyjob_chance(p->world, 60);
-	enum command c =
-		again ? COMMAND_RETRY : commands[anyjob_draw(p->world, COUNT_OF(commands))];
+	enum command c = again ? retries[anyjob_draw(p->world, COUNT_OF(retries))]
+			       : commands[anyjob_draw(p->world, COUNT_OF(commands))];
 	int r;
 
 	if (c == COMMAND_PURGE && !p->world->purges)
 		return;
+	if (c == COMMAND_STOP && p->world->denies)
+		job_of(p, key)->given_up = true;
 	r = jobskit_command(p->kit, j, c);
 	if (r != 0 && r != -EBUSY && r != -EINVAL)
 		fail_msg("%s: %d", command_name(c), r);
@@ -230,7 +238,7 @@ static void act(struct play *p)
 	if (!job_of(p, key)->asked)
 		make(p, key);
 	else if (j && what < 6)
-		command(p, j);
+		command(p, key, j);
 	else if (j && what == 6)
 		rename_it(p, key, j);
 	else if (j && what == 7)
@@ -359,7 +367,7 @@ static void lose_results(struct anyworld *w, const char *dir)
 {
 	CLEANUP(str_freep) char *cache = NULL;
 
-	if (w->purges || !anyjob_chance(w, 20))
+	if (w->purges || w->denies || !anyjob_chance(w, 20))
 		return;
 	assert_true(asprintf(&cache, "%s/cache", dir) > 0);
 	nftw(cache, anyjob_chance(w, 50) ? damage : tempdir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -388,6 +396,8 @@ static struct fakechaos *draw_chaos(struct anyworld *w)
 		c->chances[i] = refuses ? seldom[anyjob_draw(w, COUNT_OF(seldom))]
 					: often[anyjob_draw(w, COUNT_OF(often))];
 	}
+	if (!w->denies)
+		c->chances[FAKECHAOS_FETCH_DENIED] = 0;
 	c->good = rates[anyjob_draw(w, COUNT_OF(rates))];
 	c->missing = anyjob_chance(w, 30) ? 50 : 0;
 	c->bad_ends = anyjob_draw(w, 3) * 200;
@@ -411,20 +421,22 @@ static char *make_dir(void)
 /* What the seed was about, on one line. */
 static void tell(const struct anyworld *w, const struct fakebackend *f)
 {
-	unsigned attempts = 0, outcomes[3] = {0}, gone = 0;
+	unsigned attempts = 0, outcomes[3] = {0}, gone = 0, demand = 0, padding = 0;
 
 	for (unsigned i = 0; i < f->chaos->sent_count; i++) {
 		const struct fakesent *s = &f->chaos->sent[i];
 
 		attempts = s->attempt > attempts ? s->attempt : attempts;
+		demand += s->part == FAKECHAOS_NONE;
+		padding += s->class == FAKECHAOS_NONE;
 		outcomes[s->outcome == 'g' ? 0 : s->outcome == 'm' ? 2 : 1]++;
 	}
 	for (unsigned i = 0; i < w->job_count; i++)
 		gone += w->jobs[i].gone;
 	print_message("# seed %llu: %u jobs, %u removed; %u deaths; %u parts, at most %u attempts; "
-		      "%u good, %u failed, %u missing\n",
+		      "%u good, %u failed, %u missing; %u on demand, %u padding\n",
 		      (unsigned long long)w->seed, w->job_count, gone, w->deaths, f->part_count,
-		      attempts, outcomes[0], outcomes[1], outcomes[2]);
+		      attempts, outcomes[0], outcomes[1], outcomes[2], demand, padding);
 }
 
 /* Its last child's status. */

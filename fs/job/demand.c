@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "fs/job/jobs_private.h"
 #include "fs/job/resultfiles.h"
@@ -68,6 +69,18 @@ static int begin(struct job *j, struct store_part *p, struct err *e)
 	return job_save_part(j, p, e);
 }
 
+/* Was anything, at any time?  What was before this start is known by its file only,
+ * as a refusal may come before it is told of. */
+static bool is_answered(const struct job *j, const struct store_part *p)
+{
+	CLEANUP(str_freep) char *path = NULL;
+	struct stat st;
+
+	if (p->counts.good + p->counts.failed > 0 || resultfiles_ondemand(j, p, &path) < 0)
+		return true;
+	return stat(path, &st) == 0 ? st.st_size > 0 : errno != ENOENT;
+}
+
 /* 1: refused, and the job is a draft again. */
 static int go_on(struct job *j, struct store_part *p, struct err *e)
 {
@@ -77,7 +90,7 @@ static int go_on(struct job *j, struct store_part *p, struct err *e)
 		return r;
 	job_show(j, JOB_IN_PROGRESS);
 	r = run_part(j, p, e);
-	if (r == -EINVAL && p->counts.good + p->counts.failed == 0) {
+	if (r == -EINVAL && !is_answered(j, p)) {
 		p->state = -1; /* nothing was answered */
 		return parts_refuse(j, p, e);
 	}

@@ -148,6 +148,37 @@ static void test_on_demand_that_is_refused(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* What was answered before the daemon ended is paid for: no refusal makes it a
+ * draft's again. */
+static void test_on_demand_that_is_refused_half_way(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *path = jobskit_path(k, "jobs/1/parts/a1p1.out.jsonl");
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	FILE *out;
+
+	atomic_store(&k->provider->records_min, 5);
+	atomic_store(&k->provider->now_again, 1000);
+	j = submit(k, "j", "small = ondemand\n", JOBSKIT_INPUT);
+	jobskit_wait_error(k, j, "run_now: the provider is busy");
+	job_unrefp(&j);
+	jobskit_stop(k);
+	out = fopen(path, "we");
+	assert_non_null(out);
+	fprintf(out, "{\"modelOutput\":{\"generation\":\"paid\"},\"recordId\":\"c\"}\n");
+	assert_int_equal(fclose(out), 0);
+	atomic_store(&k->provider->now_again, 0);
+	atomic_store(&k->provider->now_refused, 1);
+	k->provider->words = "no access to the model";
+	jobskit_start(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait_error(k, j, "no access to the model");
+	jobskit_skip(k, 60 * NS_PER_S);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_output(j, "paid", true);
+	assert_int_equal(atomic_load(&k->provider->now_count), 2);
+}
+
 static void test_retries_of_few(void **state)
 {
 	struct jobskit *k = *state;
@@ -313,6 +344,7 @@ int main(void)
 		TEST(test_on_demand),
 		TEST(test_on_demand_goes_on_after_trouble),
 		TEST(test_on_demand_that_is_refused),
+		TEST(test_on_demand_that_is_refused_half_way),
 		TEST(test_retries_of_few),
 		TEST(test_copies_are_sent_once),
 		TEST(test_earlier_results_are_used),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/jsonrun.h"
 #include "fs/base/utf8.h"
 
 /* Never written to: capacity 0 says so. */
@@ -103,17 +104,6 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
-/* How many of the bytes at s stand for themselves in a JSON string, at least. */
-static size_t plain_size(const char *s, size_t size)
-{
-	size_t n = 0;
-
-	while (n < size && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x80 &&
-	       s[n] != '"' && s[n] != '\\')
-		n++;
-	return n;
-}
-
 void buf_add_json(struct buf *b, const char *s, size_t size)
 {
 	static const char escapes[32] = {
@@ -122,7 +112,7 @@ void buf_add_json(struct buf *b, const char *s, size_t size)
 
 	buf_add_char(b, '"');
 	while (i < size) {
-		size_t n = plain_size(s + i, size - i);
+		size_t n = (size_t)(json_plain_end(s + i, s + size) - (s + i));
 		unsigned char c;
 
 		buf_add(b, s + i, n);

@@ -1,5 +1,7 @@
 #include "fs/base/utf8.h"
 
+#include <string.h>
+
 static bool is_tail(unsigned char c)
 {
 	return (c & 0xc0) == 0x80;
@@ -43,11 +45,25 @@ size_t utf8_char_size(const char *s, size_t size)
 	return n;
 }
 
+/* Are the eight bytes at s ASCII? */
+static bool is_plain(const char *s)
+{
+	uint64_t word;
+
+	memcpy(&word, s, sizeof(word));
+	return !(word & UINT64_C(0x8080808080808080));
+}
+
 bool utf8_is_valid(const char *s, size_t size)
 {
 	for (size_t i = 0; i < size;) {
-		size_t n = utf8_char_size(s + i, size - i);
+		size_t n;
 
+		if (size - i >= 8 && is_plain(s + i)) {
+			i += 8;
+			continue;
+		}
+		n = utf8_char_size(s + i, size - i);
 		if (!n)
 			return false;
 		i += n;

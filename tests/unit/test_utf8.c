@@ -49,6 +49,14 @@ static void test_characters(void **state)
 			fail_msg("%s", rows[i].why);
 		if (utf8_is_valid(rows[i].bytes, all) != (rows[i].size == all))
 			fail_msg("%s, as a text", rows[i].why);
+		for (size_t before = 0; before < 20; before++) { /* of words, one by one after */
+			char text[32];
+
+			memset(text, 'x', before);
+			memcpy(text + before, rows[i].bytes, all);
+			if (utf8_is_valid(text, before + all) != (rows[i].size == all))
+				fail_msg("%s, after %zu others", rows[i].why, before);
+		}
 		for (size_t cut = 0; cut < rows[i].size; cut++)
 			if (utf8_char_size(rows[i].bytes, cut) != 0)
 				fail_msg("%s, cut at %zu", rows[i].why, cut);

@@ -23,6 +23,7 @@ QUICK = "--quick" in sys.argv
 SIZES = [int(n) for n in os.environ.get("BENCH_SCALE", "10000,100000" if QUICK else
                                         "10000,100000,1000000,10000000").split(",")]
 PART = int(os.environ.get("BENCH_PART", 100_000))
+DEDUPE = os.environ.get("BENCH_DEDUPE", "no")
 ANON_MAX_MIB = 192
 GROWTH_MAX = 1.5  # of the sum, the largest size to the smallest: what a cache of the CPU makes
 BYTES_EACH = 2200  # on the disk, all in all
@@ -32,7 +33,7 @@ LOOKUPS = 1000
 
 PHASES = ("copied in", "uploading", "running", "joining", "listed", "streams read", "files read",
           "mounted again")
-APART = ("files read", "mounted again")  # of one file, and of a mount
+APART = ("mounted again", "files read")  # of a mount, and of one file
 
 
 def cpu_of(pid):
@@ -82,7 +83,7 @@ class Job:
         self.rounds = max(1, max(SIZES[0], min(SIZES[-1], ROUNDS_FOR)) // count)
         self.mount = Mount(self.work / "m", os.environ["BATCHFS_BIN"],
                            {"submit": "manual", "settle": "0.1", "poll": "0.2",
-                            "max_records_per_job": str(PART)})
+                            "max_records_per_job": str(PART), "dedupe": DEDUPE})
         self.memory = Memory(self.mount)
         self.phase, self.began, self.plain = None, None, 0
 
@@ -150,6 +151,7 @@ class Job:
             self.memory.start()
             for number in range(self.rounds):
                 self.run_once(source, f"job{number + 1}")
+            source.unlink()
             self.start_again()
             self.memory.over.set()
             self.mount.stop()
@@ -161,8 +163,7 @@ class Job:
     def per_record(self, phase):
         """CPU time, to the reference's."""
         number = LOOKUPS if phase == "files read" else self.count
-        rounds = 1 if phase == "mounted again" else self.rounds
-        return self.rows[phase][0] / rounds / number / self.plain
+        return self.rows[phase][0] / self.rounds / number / self.plain
 
     def total(self):
         return sum(self.per_record(p) for p in PHASES if p not in APART)
@@ -171,13 +172,13 @@ class Job:
 def report(jobs):
     print(f"{'records in a job':18}" + "".join(f"{j.count:>14,}" for j in jobs))
     print(f"{'reference, us':18}" + "".join(f"{j.plain * 1e6:14.2f}" for j in jobs))
-    for phase in PHASES:
+    for phase in PHASES[:-1]:
         print(f"{phase:18}" + "".join(f"{j.per_record(phase):14.2f}" for j in jobs))
     print(f"{'all of a record':18}" + "".join(f"{j.total():14.2f}" for j in jobs))
     for title, column in (("seconds of wall time", 1), ("MiB anonymous, at most", 2)):
         print(title)
         for phase in PHASES:
-            print(f"{phase:18}" + "".join(f"{j.rows[phase][column]:14.1f}" for j in jobs))
+            print(f"{phase:18}" + "".join(f"{j.rows[phase][column]:14.2f}" for j in jobs))
 
 
 def main(work):

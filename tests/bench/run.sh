@@ -10,7 +10,8 @@
 #	                              same in each?  10 minutes, and 25 GB of disk; --quick: to 10^5
 #
 # BATCHFS_BIN: the program (else the newest release build, made if there is
-# none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS, BENCH_SCALE (a list): sizes.  TMPDIR: the file system
+# none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS, BENCH_SCALE (a list): sizes.
+# BENCH_DEDUPE=yes: with --scale.  TMPDIR: the file system
 # compared with.
 set -eu
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1

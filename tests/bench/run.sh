@@ -11,7 +11,7 @@
 #
 # BATCHFS_BIN: the program (else the newest release build, made if there is
 # none).  BENCH_MIB, BENCH_RECORDS, BENCH_JOBS, BENCH_SCALE (a list): sizes.
-# BENCH_DEDUPE=yes: with --scale.  TMPDIR: the file system
+# BENCH_DEDUPE=yes: with --scale, jobs that ask for it.  TMPDIR: the file system
 # compared with.
 set -eu
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1

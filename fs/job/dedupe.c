@@ -42,9 +42,9 @@ struct slot {
 struct dedupe {
 	struct dedupe_request q; /* what it points to is borrowed */
 	struct inputhash hash;
-	struct idmap *leaders; /* owned */
-	struct slot *slots;    /* owned mapping */
-	uint64_t count;
+	struct idmap *leaders;	     /* owned */
+	struct slot *slots;	     /* owned mapping */
+	uint64_t count, known_count; /* records; leaders with a result */
 	struct newfile reused;
 	struct buf id, name, text, line; /* of the record at hand */
 };
@@ -294,6 +294,7 @@ static int put_reused(struct dedupe *d, const struct reuse *reuse, uint64_t inde
 	if (r < 0)
 		return r;
 	leader->is_known = true;
+	d->known_count++;
 	leader->input = at_most_u32(answer.tokens.input);
 	leader->output = at_most_u32(answer.tokens.output);
 	return 0;
@@ -336,11 +337,14 @@ static int look_for(struct dedupe *d, void *ctx, const struct line *line, uint64
 int dedupe_reuse(struct dedupe *d, const struct dedupe_earlier *job, uint64_t *ret_count,
 		 struct err *e)
 {
-	CLEANUP(fd_closep) int fd = open(job->input_path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(fd_closep) int fd = -1;
 	struct reuse reuse = {.job = job};
 	uint64_t lines;
 	int r;
 
+	if (d->known_count == idmap_count(d->leaders))
+		return 0; /* there is nothing more to be found */
+	fd = open(job->input_path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		r = -errno;
 		return err_errno(e, r, "cannot open %s", job->input_path);

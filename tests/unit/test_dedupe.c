@@ -184,10 +184,14 @@ static void test_nothing_is_left(void **state)
 	struct room m;
 	struct dedupe *d;
 	struct dedupe_summary sum;
+	uint64_t count = 0;
 
 	room_init(&m, state, A "\n" KIT_IN("c", "1") "\n");
 	d = begin(&m);
 	assert_int_equal(reuse(&m, d, KIT_IN("a", "1") "\n", KIT_GOOD("a", "one") "\n"), 1);
+	/* With nothing to look for, earlier jobs are not even opened. */
+	assert_int_equal(
+		dedupe_reuse(d, &(struct dedupe_earlier){.input_path = "/none"}, &count, NULL), 0);
 	sum = end(&m, d, 2);
 	assert_int_equal(sum.kept, 0);
 	assert_text("there is nothing to run", m.out.text, NULL);

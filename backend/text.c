@@ -30,8 +30,9 @@ struct family {
 	const char *texts[PATHS_MAX];  /* in a block */
 	const char *tools[PATHS_MAX];  /* in a block */
 	const char *stop;	       /* in the answer */
-	const char *input[PATHS_MAX];  /* in the answer */
-	const char *output[PATHS_MAX]; /* in the answer */
+	const char *usage;	       /* in the answer; NULL: the answer itself */
+	const char *input[PATHS_MAX];  /* in the usage */
+	const char *output[PATHS_MAX]; /* in the usage */
 	const char *vectors;	       /* instead of choices: an embedding family */
 };
 
@@ -43,18 +44,19 @@ static const struct family families[] = {
 	 .texts = {"text/@string"},
 	 .tools = {"toolUse"},
 	 .stop = "stopReason",
-	 .input = {"usage/inputTokens", "usage/cacheReadInputTokens|usage/cacheReadInputTokenCount",
-		   "usage/cacheWriteInputTokens|usage/cacheWriteInputTokenCount"},
-	 .output = {"usage/outputTokens"}},
+	 .usage = "usage",
+	 .input = {"inputTokens", "cacheReadInputTokens|cacheReadInputTokenCount",
+		   "cacheWriteInputTokens|cacheWriteInputTokenCount"},
+	 .output = {"outputTokens"}},
 	{.name = "claude",
 	 .shape = "[type=message]/content/@array|[stop_reason]/content/@array",
 	 .blocks = "content/*",
 	 .texts = {"text/@string"},
 	 .tools = {"[type=tool_use]"},
 	 .stop = "stop_reason",
-	 .input = {"usage/input_tokens", "usage/cache_creation_input_tokens",
-		   "usage/cache_read_input_tokens"},
-	 .output = {"usage/output_tokens"}},
+	 .usage = "usage",
+	 .input = {"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"},
+	 .output = {"output_tokens"}},
 	{.name = "gemini",
 	 .shape = "candidates/@array|promptFeedback",
 	 .choices = "candidates/*",
@@ -62,8 +64,9 @@ static const struct family families[] = {
 	 .texts = {"[thought!=true]/text/@string"},
 	 .tools = {"functionCall"},
 	 .stop = "candidates/0/finishReason|promptFeedback/blockReason",
-	 .input = {"usageMetadata/promptTokenCount"},
-	 .output = {"usageMetadata/candidatesTokenCount", "usageMetadata/thoughtsTokenCount"}},
+	 .usage = "usageMetadata",
+	 .input = {"promptTokenCount"},
+	 .output = {"candidatesTokenCount", "thoughtsTokenCount"}},
 	{.name = "openai-responses",
 	 .shape = "[object=response]|output/@array",
 	 .blocks = "output/*",
@@ -71,8 +74,9 @@ static const struct family families[] = {
 		   "[type=message]/content/*[type=refusal]/refusal/@string"},
 	 .tools = {"[type=function_call]", "[type=custom_tool_call]"},
 	 .stop = "incomplete_details/reason|status",
-	 .input = {"usage/input_tokens"},
-	 .output = {"usage/output_tokens"}},
+	 .usage = "usage",
+	 .input = {"input_tokens"},
+	 .output = {"output_tokens"}},
 	/* Also Mistral's newer models, Jamba, DeepSeek V3, Qwen, gpt-oss, Palmyra. */
 	{.name = "openai-chat",
 	 .shape = "choices/0/message",
@@ -82,22 +86,25 @@ static const struct family families[] = {
 		   "refusal/@string"},
 	 .tools = {"tool_calls/*", "function_call"},
 	 .stop = "choices/0/finish_reason|choices/0/stop_reason",
-	 .input = {"usage/prompt_tokens"},
-	 .output = {"usage/completion_tokens"}},
+	 .usage = "usage",
+	 .input = {"prompt_tokens"},
+	 .output = {"completion_tokens"}},
 	/* Also DeepSeek R1. */
 	{.name = "openai-completions",
 	 .shape = "choices/0/text/@string",
 	 .choices = "choices/*",
 	 .texts = {"text/@string"},
 	 .stop = "choices/0/finish_reason|choices/0/stop_reason",
-	 .input = {"usage/prompt_tokens"},
-	 .output = {"usage/completion_tokens"}},
+	 .usage = "usage",
+	 .input = {"prompt_tokens"},
+	 .output = {"completion_tokens"}},
 
 	/* Embeddings.  data/ is also TwelveLabs Marengo's, without index and usage. */
 	{.name = "openai-embeddings",
 	 .shape = "data/0/embedding",
 	 .vectors = "data/*",
-	 .input = {"usage/prompt_tokens"}},
+	 .usage = "usage",
+	 .input = {"prompt_tokens"}},
 	{.name = "titan-embeddings",
 	 .shape = "embedding/@array",
 	 .vectors = "embedding",
@@ -281,6 +288,7 @@ void text_extract(struct jsonspan output, struct buf *text, struct text_answer *
 	const struct family *f = recognise(output);
 	struct writing w = {text, f, text->size, false};
 	struct text_answer a = {0};
+	struct jsonspan usage;
 	bool input, generated;
 
 	if (!f) {
@@ -298,8 +306,9 @@ void text_extract(struct jsonspan output, struct buf *text, struct text_answer *
 
 	if (f->stop)
 		copy_stop_reason(textpath_first(output, f->stop), a.stop_reason);
-	input = add_up(output, f->input, &a.tokens.input);
-	generated = add_up(output, f->output, &a.tokens.output);
+	usage = f->usage ? textpath_first(output, f->usage) : output;
+	input = add_up(usage, f->input, &a.tokens.input);
+	generated = add_up(usage, f->output, &a.tokens.output);
 	a.has_tokens = input || generated;
 	*ret = a;
 }

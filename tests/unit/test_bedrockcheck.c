@@ -143,11 +143,12 @@ static void test_media(void **state)
 
 static void test_unreadable(void **state)
 {
+	struct tempdir_name nowhere = tempdir_path(state, "nowhere");
 	struct fixture f;
 	struct err e = ERR_INIT;
 
 	begin(&f, state, CLAUDE, GOOD);
-	f.p.input_path = "/nowhere";
+	f.p.input_path = nowhere.text;
 	assert_int_equal(f.k.b->ops->check_input(f.k.b, &f.p, &f.check, &e), -ENOENT);
 	assert_true(e.text[0]);
 	end(&f);

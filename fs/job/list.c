@@ -153,23 +153,42 @@ static int take_base(struct job *j, struct list *l, struct err *e)
 
 /* --- dedupe --- */
 
+/* Of the settings of a job, those that say how it is run, and not what it answers. */
+static bool is_about_running(const char *key, const char *value)
+{
+	static const char *const keys[] = {"role", "timeout", "tags", "kms_key"};
+	struct settings ignored = settings_default;
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	return settings_set(&ignored, key, value, NULL) != -ENOENT;
+}
+
+/* Has b all of a that is about answers? */
+static bool holds(const struct kv *b, const struct kv *a)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		const char *other = kv_get(b, a->pairs[i].key);
+
+		if (!is_about_running(a->pairs[i].key, a->pairs[i].value) &&
+		    (!other || strcmp(other, a->pairs[i].value) != 0))
+			return false;
+	}
+	return true;
+}
+
 /* Results of the same request to the same model are as good as each other, but
- * not those of another kind of call. */
-static int same_calls(struct job *j, struct job *other, bool *ret)
+ * not those of another kind of call, or another template. */
+static bool is_same_calls(struct job *j, struct job *other)
 {
 	CLEANUP(kv_release) struct kv mine = KV_INIT;
 	CLEANUP(kv_release) struct kv theirs = KV_INIT;
-	const char *a, *b;
-	int r = draft_config(j->draft, &mine, NULL);
 
-	if (r == 0)
-		r = draft_config(other->draft, &theirs, NULL);
-	if (r < 0)
-		return r;
-	a = kv_get(&mine, "invocation");
-	b = kv_get(&theirs, "invocation");
-	*ret = a && b ? strcmp(a, b) == 0 : a == b;
-	return 0;
+	/* How one made elsewhere was run is not known. */
+	return !other->elsewhere && draft_config(j->draft, &mine, NULL) == 0 &&
+	       draft_config(other->draft, &theirs, NULL) == 0 && holds(&mine, &theirs) &&
+	       holds(&theirs, &mine);
 }
 
 /* What that job has for records of the list.  A job that cannot be read is passed
@@ -179,14 +198,12 @@ static int reuse_job(struct job *j, struct job *other, struct dedupe *d, struct 
 	CLEANUP(view_unrefp) struct view *v = job_view(other);
 	CLEANUP(results_unpinp) struct results *pinned = NULL;
 	CLEANUP(str_freep) char *input = NULL;
-	bool same = false;
 	uint64_t count = 0;
 	int r;
 
 	if (!v->results || !job_state_is_end(v->state) || strcmp(v->model, j->row.model) != 0 ||
-	    same_calls(j, other, &same) < 0 || !same ||
-	    draft_path(other->draft, DRAFT_ROLE_INPUT, &input) < 0 || !input ||
-	    results_pin(v->results, NULL) < 0)
+	    !is_same_calls(j, other) || draft_path(other->draft, DRAFT_ROLE_INPUT, &input) < 0 ||
+	    !input || results_pin(v->results, NULL) < 0)
 		return 0;
 	pinned = v->results;
 	r = dedupe_reuse(d, &(struct dedupe_earlier){.input_path = input, .results = pinned},

@@ -37,7 +37,8 @@ static size_t look_at_attempt(const struct job *j, size_t i, bool *ret_done)
 
 bool purge_is_done(const struct job *j)
 {
-	bool done = j->part_count > 0;
+	/* All may have been known without a part (dedupe). */
+	bool done = j->part_count > 0 || j->row.phase == PHASE_ENDED;
 
 	for (size_t i = 0; i < j->part_count && done;)
 		i = look_at_attempt(j, i, &done);
@@ -53,7 +54,8 @@ static int purge_part(struct job *j, struct store_part *p, struct err *e)
 
 	if (r == -EINVAL)
 		r = -EIO; /* our own files: not for the provider to refuse */
-	if (r == 0)
+	/* Of what ran on demand it holds nothing. */
+	if (r == 0 && p->how != RUN_ONDEMAND)
 		r = b->ops->purge(b, &d.part, p->remote, e);
 	if (r < 0 || phase == PART_DROPPED)
 		return r; /* that one was dropped is told for ever */

@@ -388,6 +388,21 @@ def test_after_the_cache_is_deleted_nothing_is_bought_again(small, cloud):
     check_demand(job, cloud, data)
 
 
+def test_purge_of_what_ran_on_demand_asks_nobody_and_loses_nothing(small, cloud):
+    mount = small({"small": "ondemand"})
+    data = records(9)
+    job = mount.run_job("one", data)
+    before = len(cloud.front.log)
+    job.ctl("purge")
+    until(lambda: "purge" not in job.read("ctl").split("\n"), 10, "it was not purged")
+    assert len(cloud.front.log) == before
+    mount.stop()
+    sh(f"rm -rf {mount.cache}", check=0)
+    mount.start()
+    assert job.wait_end() == "Completed"
+    check_demand(job, cloud, data)
+
+
 # --- retry under the minimum ---
 
 FATED = [record("a", "[[error:400:no]]"), record("b", "[[error:400:never]]")]

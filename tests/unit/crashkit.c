@@ -41,6 +41,7 @@ static void assert_whole(const struct crash *s, struct job *j)
 	}
 	if (s->good > 0)
 		assert_non_null(strstr(output, "\"recordId\":\"a\""));
+	assert_null(strstr(output, "batchfs-pad"));
 }
 
 /* --- what they may leave --- */
@@ -48,6 +49,7 @@ static void assert_whole(const struct crash *s, struct job *j)
 static void assert_provider(const struct crash *s, struct fakebackend *f)
 {
 	assert_int_equal(fakebackend_part_count(f), s->parts);
+	assert_int_equal(atomic_load(&f->now_count), s->bought);
 	for (unsigned i = 0; i < s->parts; i++) {
 		struct fakepart p = fakebackend_part(f, i);
 

@@ -22,6 +22,7 @@ struct crash {
 	enum job_state end;		    /* JOB_STATE_COUNT: it is removed */
 	unsigned parts, good;		    /* good 0: there may be no results */
 	unsigned records_max;		    /* of a part; 0: all */
+	int bought;			    /* records that ran on demand */
 };
 
 void crashkit_sweep(const struct crash *s);

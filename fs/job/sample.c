@@ -353,9 +353,10 @@ static bool told(void *ctx, const struct counts *counts, const struct tokens *to
 
 static int run(struct job *j, struct sample *s, struct err *e)
 {
+	CLEANUP(view_unrefp) struct view *v = job_view(j); /* told() has others made */
 	struct backend *b = j->jobs->o.backend;
 	const struct backend_part part = {.token = kv_get(&s->what, "token"),
-					  .job_name = j->view->name,
+					  .job_name = v->name,
 					  .model = kv_get(&s->what, "model"),
 					  .config = &s->config,
 					  .input_path = s->in,

@@ -51,6 +51,7 @@ struct anyworld *anyjob_new(uint64_t seed)
 	w->seed = seed;
 	w->purges = anyjob_chance(w, 30);
 	w->denies = anyjob_chance(w, 30);
+	w->fixed = anyjob_chance(w, 50);
 	w->job_count = 1 + anyjob_draw(w, ANYJOB_JOBS_MAX);
 	for (unsigned i = 0; i < w->job_count; i++)
 		draw_job(w, i);
@@ -268,9 +269,9 @@ static void count_sent(const struct anyworld *w, unsigned key, const struct fake
 		const struct fakesent *s = &sent[i];
 		struct times *t;
 
-		if (s->job != key || is_padding(s))
+		if (s->job != key || is_padding(s) || s->attempt == 0)
 			continue;
-		if (s->attempt == 0 || s->attempt >= ANYJOB_ATTEMPTS_MAX)
+		if (s->attempt >= ANYJOB_ATTEMPTS_MAX)
 			fail_msg("%s was sent in attempt %u", s->id, s->attempt);
 		t = &ret[s->attempt][index_of(w, s)];
 		if (s->part == FAKECHAOS_NONE)
@@ -327,6 +328,23 @@ static void check_sent_job(const struct anyworld *w, unsigned key, const struct 
 	free(times);
 }
 
+/* No part is larger or smaller than the provider takes, nor are there more at once. */
+static void check_limits(struct fakebackend *f)
+{
+	uint64_t min = atomic_load(&f->records_min), max = atomic_load(&f->records_max);
+	unsigned at_once = atomic_load(&f->parts_at_once);
+
+	for (unsigned i = 0; i < fakebackend_part_count(f); i++) {
+		struct fakepart p = fakebackend_part(f, i);
+
+		if (p.record_count < min || (max && p.record_count > max))
+			fail_msg("%s has %llu records, which the provider does not take", p.remote,
+				 (unsigned long long)p.record_count);
+	}
+	if (at_once && atomic_load(&f->live_most) > at_once)
+		fail_msg("%u parts at once, of %u", atomic_load(&f->live_most), at_once);
+}
+
 void anyjob_check_sent(struct anyworld *w, struct fakebackend *f)
 {
 	unsigned count = 0;
@@ -334,6 +352,8 @@ void anyjob_check_sent(struct anyworld *w, struct fakebackend *f)
 
 	assert_non_null(sent);
 	assert_int_equal(f->blind_repeats, 0);
+	if (w->fixed && !atomic_load(&f->chaos->calm))
+		check_limits(f);
 	for (unsigned key = 0; key < w->job_count; key++)
 		check_sent_job(w, key, sent, count);
 
@@ -425,7 +445,7 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 			continue;
 		if (s->part != FAKECHAOS_NONE)
 			check_ended_part(f, s->part, v);
-		if (is_padding(s))
+		if (is_padding(s) || s->attempt == 0)
 			continue;
 		index = index_of(w, s);
 		due[index] = due[index] && s->attempt < v->attempt && s->outcome != 'g';

@@ -46,6 +46,7 @@ struct anyworld {
 	unsigned deaths;
 	unsigned lives;
 	bool purges, denies; /* else results here may be deleted */
+	bool fixed;	     /* the provider's limits stay what they are, until all goes well */
 	struct anyjob jobs[ANYJOB_JOBS_MAX];
 };
 

@@ -411,6 +411,8 @@ static int op_fetch(struct backend *b, const char *remote, const char *dir,
 	r = fakechaos_strike(f, FAKECHAOS_FETCH_AGAIN, e);
 	if (r == 0)
 		r = fakechaos_strike(f, FAKECHAOS_FETCH_DENIED, e);
+	if (r == 0)
+		r = fakechaos_strike(f, FAKECHAOS_FETCH_GONE, e);
 	if (r < 0)
 		return r;
 	if (atomic_load(&f->fetch_error))

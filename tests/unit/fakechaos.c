@@ -25,6 +25,7 @@ static const struct {
 	[FAKECHAOS_STOP_AGAIN] = {-EAGAIN, "stop: the provider is busy"},
 	[FAKECHAOS_FETCH_AGAIN] = {-EAGAIN, "fetch: the provider is busy"},
 	[FAKECHAOS_FETCH_DENIED] = {-EACCES, "fetch: access denied"},
+	[FAKECHAOS_FETCH_GONE] = {-ENOENT, "fetch: it is not there"},
 	[FAKECHAOS_FORGET_AGAIN] = {-EAGAIN, "forget: the provider is busy"},
 	[FAKECHAOS_PURGE_AGAIN] = {-EAGAIN, "purge: the provider is busy"},
 	[FAKECHAOS_NOW_AGAIN] = {-EAGAIN, "run_now: the provider is busy"},
@@ -250,7 +251,8 @@ char fakechaos_answer(struct fakebackend *f, const struct backend_part *p, const
 	char outcome;
 
 	pthread_mutex_lock(&f->mutex);
-	s = log_line(c, line, p->job_name, p->attempt, FAKECHAOS_NONE);
+	s = log_line(c, line, p->job_name, strstr(p->input_path, "/parts/") ? p->attempt : 0,
+		     FAKECHAOS_NONE);
 	s->outcome = draw_outcome(c, c->good, 0);
 	outcome = s->outcome;
 	pthread_mutex_unlock(&f->mutex);

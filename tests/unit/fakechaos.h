@@ -31,6 +31,7 @@ enum fakechaos_fault {
 	FAKECHAOS_STOP_AGAIN,
 	FAKECHAOS_FETCH_AGAIN,
 	FAKECHAOS_FETCH_DENIED,
+	FAKECHAOS_FETCH_GONE,
 	FAKECHAOS_FORGET_AGAIN,
 	FAKECHAOS_PURGE_AGAIN,
 	FAKECHAOS_NOW_AGAIN, /* before a record, or in the middle */
@@ -47,9 +48,9 @@ enum fakechaos_fault {
 struct fakesent {
 	char id[FAKECHAOS_ID_MAX];
 	uint32_t job, class; /* FAKECHAOS_NONE: padding, of no class */
-	uint32_t attempt;
-	uint32_t part; /* its index; FAKECHAOS_NONE: on demand */
-	char outcome;  /* as tests/unit/fakenow.h has it */
+	uint32_t attempt;    /* 0: a sample */
+	uint32_t part;	     /* its index; FAKECHAOS_NONE: on demand */
+	char outcome;	     /* as tests/unit/fakenow.h has it */
 };
 
 struct fakeplan {

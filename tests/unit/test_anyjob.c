@@ -156,8 +156,8 @@ static void check_all(struct play *p)
 static void command(struct play *p, unsigned key, struct job *j)
 {
 	static const enum command commands[] = {
-		COMMAND_SUBMIT, COMMAND_SUBMIT, COMMAND_HOLD,	 COMMAND_STOP,
-		COMMAND_STOP,	COMMAND_RETRY,	COMMAND_REFRESH, COMMAND_PURGE,
+		COMMAND_SUBMIT, COMMAND_SUBMIT,	 COMMAND_HOLD,	COMMAND_STOP,	COMMAND_STOP,
+		COMMAND_RETRY,	COMMAND_REFRESH, COMMAND_PURGE, COMMAND_SAMPLE,
 	};
 	static const enum command retries[] = {
 		COMMAND_RETRY,
@@ -176,7 +176,8 @@ static void command(struct play *p, unsigned key, struct job *j)
 		return;
 	if (c == COMMAND_STOP && p->world->denies)
 		job_of(p, key)->given_up = true;
-	r = jobskit_command(p->kit, j, c);
+	r = jobskit_order(p->kit, j,
+			  (struct order){.command = c, .count = c == COMMAND_SAMPLE ? 3 : 0});
 	if (r != 0 && r != -EBUSY && r != -EINVAL)
 		fail_msg("%s: %d", command_name(c), r);
 }
@@ -243,7 +244,7 @@ static void act(struct play *p)
 		rename_it(p, key, j);
 	else if (j && what == 7)
 		remove_it(p, key, j);
-	else if (what == 8)
+	else if (what == 8 && !w->fixed)
 		set_limits(w, p->kit->provider);
 	else if (j && what == 9)
 		fill(p, key, j);
@@ -314,7 +315,8 @@ static void live(struct play *p, bool last)
 	for (unsigned key = 0; key < w->job_count; key++)
 		take_up(p, key);
 	if (!last) {
-		set_limits(w, p->kit->provider);
+		if (w->lives++ == 0 || !w->fixed)
+			set_limits(w, p->kit->provider);
 		for (unsigned n = 4 + anyjob_draw(w, 26); n > 0; n--) {
 			act(p);
 			check_all(p);
@@ -397,7 +399,7 @@ static struct fakechaos *draw_chaos(struct anyworld *w)
 					: often[anyjob_draw(w, COUNT_OF(often))];
 	}
 	if (!w->denies)
-		c->chances[FAKECHAOS_FETCH_DENIED] = 0;
+		c->chances[FAKECHAOS_FETCH_DENIED] = c->chances[FAKECHAOS_FETCH_GONE] = 0;
 	c->good = rates[anyjob_draw(w, COUNT_OF(rates))];
 	c->missing = anyjob_chance(w, 30) ? 50 : 0;
 	c->bad_ends = anyjob_draw(w, 3) * 200;
@@ -465,6 +467,9 @@ static int play(uint64_t seed)
 		died = live_in_child(w, dir, f, true, 0);
 	if (getenv("BATCHFS_ANYJOB_SEED"))
 		tell(w, f);
+	if (died)
+		print_error("seed %llu: life %u ends with %d\n", (unsigned long long)seed, w->lives,
+			    died);
 	fakechaos_free(f->chaos);
 	fakebackend_free(f);
 	anyjob_free(w);

@@ -236,8 +236,8 @@ const char *parts_label(const struct job *j, const struct store_part *p, char re
 void parts_tell(const struct job *j, bool (*wanted)(const struct store_part *p), struct buf *out);
 void parts_drop(struct job *j); /* those of the attempt that were never asked for */
 /* The provider will not have p, for the reason in *e.  A first attempt of which
- * nothing runs goes back to the user, who can mend it (1); else the others go
- * on without it (0). */
+ * nothing runs goes back to the user, who can mend it (1: its parts are gone); else
+ * the others go on without it (0).  Stored, and the inputs taken back. */
 MUST_CHECK int parts_refuse(struct job *j, struct store_part *p, struct err *e);
 MUST_CHECK int parts_path(const struct job *j, const struct store_part *p, char **ret);
 /* The part as the backend wants it, and what that points to. */

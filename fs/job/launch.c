@@ -77,33 +77,6 @@ static int store_created(struct job *j, struct store_part *p, struct err *e)
 	return job_save_part(j, p, e);
 }
 
-/* Refused: that is stored before the input, which nobody needs now, is taken
- * back; a create that a crash makes us send again must find its input.
- * As parts_refuse(). */
-static int refuse(struct job *j, struct store_part *p, struct err *e)
-{
-	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
-	CLEANUP(str_freep) char *token = strdup(p->token);
-	CLEANUP(str_freep) char *name = p->name ? strdup(p->name) : NULL;
-	struct backend *b = j->jobs->o.backend;
-	bool named = p->name;
-	struct err late = ERR_INIT;
-	int known = parts_describe(j, p, &d, &late);
-	int r = parts_refuse(j, p, e); /* 1: p is gone */
-
-	if (r == 0)
-		r = job_save_part(j, p, e);
-	if (r < 0 || !b->ops->purge || !token || (named && !name))
-		return r;
-	d.part.token = token;
-	d.part.job_name = name ? name : j->view->name;
-	if (known == 0)
-		known = b->ops->purge(b, &d.part, NULL, &late);
-	if (known < 0)
-		log_warning("launch", "an input that is not needed stays: %s", late.text);
-	return r;
-}
-
 /* --- turns --- */
 
 static int64_t pace(struct backend *b)
@@ -263,7 +236,7 @@ static int launch_one(struct job *j, struct store_part *p, struct err *e)
 	else
 		return r;
 	if (r == -EINVAL)
-		return refuse(j, p, e);
+		return parts_refuse(j, p, e);
 	if (r == -EBUSY || r == -EDQUOT)
 		store_not_made(j, p, asked_ns);
 	return r < 0 ? r : store_created(j, p, e);

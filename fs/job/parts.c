@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "fs/base/buf.h"
+#include "fs/base/log.h"
 #include "fs/job/jobs_private.h"
 
 #define TOLD_MAX 100
@@ -154,9 +155,30 @@ void parts_drop(struct job *j)
 			j->parts[i].phase = PART_DROPPED;
 }
 
-/* The job is a draft again, and its tokens are not used a second time. */
-static int back_to_draft(struct job *j, char *words, struct err *e)
+/* The input that was put for a part which will not be is of use to nobody.  After
+ * that is stored: a create that a crash makes us send again must find its input. */
+static void take_back(struct job *j, const struct store_part *p)
 {
+	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
+	struct backend *b = j->jobs->o.backend;
+	struct err e = ERR_INIT;
+	int r;
+
+	if (!b->ops->purge || p->how == RUN_ONDEMAND)
+		return;
+	r = parts_describe(j, p, &d, &e);
+	if (r == 0)
+		r = b->ops->purge(b, &d.part, NULL, &e);
+	if (r < 0)
+		log_warning("parts", "an input that is not needed stays: %s", e.text);
+}
+
+/* The job is a draft again, and its tokens are not used a second time. */
+static int back_to_draft(struct job *j, const struct store_part *refused, char *words,
+			 struct err *e)
+{
+	struct store_part *gone = j->parts;
+	size_t count = j->part_count;
 	struct store_job old = j->row;
 	int r = job_drop_wishes(j, (struct store_wishes){.submit = true, .stop = true}, e);
 
@@ -166,6 +188,7 @@ static int back_to_draft(struct job *j, char *words, struct err *e)
 	}
 	j->row.attempt = 0;
 	j->row.how = RUN_BATCH;
+	j->row.saved = (struct tally){0};
 	j->row.submitted_ns = 0;
 	j->row.error = words;
 	r = job_move(j, EV_REFUSED, e);
@@ -175,8 +198,12 @@ static int back_to_draft(struct job *j, char *words, struct err *e)
 		return r;
 	}
 	free(old.error);
-	while (j->part_count > 0)
-		parts_drop_last(j);
+	j->parts = NULL;
+	j->part_count = 0;
+	for (size_t i = 0; i < count; i++)
+		if (gone[i].phase == PART_STAGED || &gone[i] == refused)
+			take_back(j, &gone[i]);
+	store_parts_free(gone, count);
 	j->refused_edits = draft_edits(j->draft);
 	j->refused_before = false;
 	j->stop_sent = false;
@@ -188,6 +215,7 @@ int parts_refuse(struct job *j, struct store_part *p, struct err *e)
 {
 	CLEANUP(str_freep) char *words = strdup(e->text);
 	bool alone = j->row.attempt == 1;
+	int r;
 
 	if (!words)
 		return -ENOMEM;
@@ -195,10 +223,13 @@ int parts_refuse(struct job *j, struct store_part *p, struct err *e)
 	for (size_t i = 0; i < j->part_count; i++)
 		alone = alone && (&j->parts[i] == p || !parts_may_exist(&j->parts[i]));
 	if (alone)
-		return back_to_draft(j, STEAL(&words), e);
+		return back_to_draft(j, p, STEAL(&words), e);
 	p->phase = PART_DROPPED;
 	p->state = JOB_FAILED;
 	free(p->message);
 	p->message = STEAL(&words);
-	return 0;
+	r = job_save_part(j, p, e);
+	if (r == 0)
+		take_back(j, p);
+	return r;
 }

@@ -52,7 +52,7 @@ static int cut(struct job *j, const struct list *l, struct plan_part **ret, size
 	struct backend_limits limits;
 	struct plan_limits plan = none;
 
-	if (j->row.how != RUN_ONDEMAND) {
+	if (j->row.how != RUN_ONDEMAND && list_count(l) > 0) {
 		b->ops->limits(b, j->row.model, &limits);
 		plan = (struct plan_limits){limits.records_min, limits.records_max_per_part,
 					    limits.bytes_max_per_part};

@@ -130,6 +130,33 @@ static void test_a_refused_plan_leaves_nothing(void **state)
 	assert_int_equal(v->counts.good, 7);
 }
 
+static void count_purges(void *ctx, const char *operation)
+{
+	if (strcmp(operation, "purge") == 0)
+		atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+/* All inputs were put before the first create: none of them stays behind. */
+static void test_a_refused_create_takes_all_inputs_back(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	atomic_int purges = 0;
+
+	limit(k, 1, 1);
+	k->provider->words = "no such role";
+	atomic_store(&k->provider->create_refused, 1);
+	k->provider->ctx = &purges;
+	k->provider->called = count_purges;
+	j = submit(k, NULL, SEVEN);
+	jobskit_wait_error(k, j, "no such role");
+	jobskit_wait(k, j, JOB_INVALID);
+	jobskit_stop(k);
+	assert_int_equal(atomic_load(&purges), 7);
+	jobskit_start(k);
+	k->provider->called = NULL;
+}
+
 static void test_a_retry_is_cut_as_well(void **state)
 {
 	static const char *const ids[] = {"a", "b", "r0000003", "d", "e", "f", "g"};
@@ -275,6 +302,7 @@ int main(void)
 		TEST(test_one_job_of_three_parts),
 		TEST(test_what_cannot_be_cut_goes_back),
 		TEST(test_a_refused_plan_leaves_nothing),
+		TEST(test_a_refused_create_takes_all_inputs_back),
 		TEST(test_a_retry_is_cut_as_well),
 		TEST(test_a_stop_between_parts),
 		TEST(test_stop_stops_every_part),

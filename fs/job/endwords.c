@@ -110,13 +110,27 @@ static bool any(const struct store_part *p)
 	return true;
 }
 
-int endwords_describe(const struct job *j, enum job_state end, struct results *res, char **ret)
+/* They may be the answers that are missing: paid for, under other names. */
+static void add_strange(uint64_t lines, struct buf *out)
+{
+	if (lines > 0)
+		buf_addf(
+			out,
+			"%llu result lines belong to no record of input.jsonl, and may be answers that "
+			"are paid for: look at them where the provider has them before a retry, which "
+			"pays again\n",
+			(unsigned long long)lines);
+}
+
+int endwords_describe(const struct job *j, enum job_state end, uint64_t strange_lines,
+		      struct results *res, char **ret)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(1024 * 1024);
 
 	*ret = NULL;
 	if (end == JOB_COMPLETED)
 		return 0;
+	add_strange(strange_lines, &words);
 	parts_tell(j, any, &words);
 	if (end == JOB_FAILED)
 		add_first_error(j, res, &words);

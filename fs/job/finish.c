@@ -199,6 +199,12 @@ static bool is_again(const struct job *j)
 	return j->row.ended_ns != 0 && !elsewhere_is_away(j);
 }
 
+/* Records have no result line, and there are lines that no record has. */
+static bool are_under_other_names(const struct collect_summary *sum)
+{
+	return sum->strange_lines > 0 && sum->counts.good + sum->counts.failed < sum->counts.total;
+}
+
 /* Into the record, and the record into the store; as it was if that fails. */
 static int store_end(struct job *j, uint32_t generation, const struct collect_summary *sum,
 		     struct results *res, struct err *e)
@@ -220,14 +226,16 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 	if (!again) {
 		enum job_state end = end_state(&sum->counts, worst, dropped);
 
-		r = endwords_describe(j, end, res, &error);
+		r = endwords_describe(j, end, sum->strange_lines, res, &error);
 		if (r < 0) {
 			j->row = old;
 			return r;
 		}
 		j->row.end_state = (int)end;
 		j->row.error = error;
-		j->row.retryable_only = again_is_worth(j, end, sum->retryable_count);
+		/* What may be there already is for a person to look at. */
+		j->row.retryable_only =
+			!are_under_other_names(sum) && again_is_worth(j, end, sum->retryable_count);
 		if (!j->row.ended_ns) /* elsewhere it ended long ago */
 			j->row.ended_ns = clock_wall_ns(j->jobs->o.clock);
 	}

@@ -200,8 +200,8 @@ MUST_CHECK int finish_restore(struct job *j, struct err *e);
 enum job_state endwords_worst(const struct job *j, uint32_t attempt, bool *ret_dropped);
 const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped);
 /* *ret: for JOB/error, the caller's; NULL: nothing to say. */
-MUST_CHECK int endwords_describe(const struct job *j, enum job_state end, struct results *res,
-				 char **ret);
+MUST_CHECK int endwords_describe(const struct job *j, enum job_state end, uint64_t strange_lines,
+				 struct results *res, char **ret);
 
 /* again.c */
 /* Were records that the attempt did not run cut short, and not by the user? */

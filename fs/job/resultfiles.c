@@ -155,8 +155,12 @@ static int fetch_or_give_up(struct job *j, struct store_part *p, struct resultfi
 	if (r < 0)
 		return r;
 	if (!give_up)
-		return err_set(e, failure, "%s%.800s; `echo stop > ctl` ends the job without them",
-			       parts_label(j, p, label), why.text);
+		return err_set(
+			e, failure,
+			"%s%.700s; %s and it goes on by itself; `echo stop > ctl` gives these "
+			"results up: what was paid for them is lost, and a retry pays again",
+			parts_label(j, p, label), why.text,
+			failure == -ENOSPC || failure == -EDQUOT ? "make room" : "mend that");
 	job_log(j, "%sresults of attempt %u are given up: %s", parts_label(j, p, label), p->attempt,
 		why.text);
 	return drop_part(j, p, e);

@@ -72,7 +72,7 @@ struct fakebackend {
 	const char *words;     /* of a refusal */
 	const char *longwords; /* of a failed record; NULL: short ones */
 	/* Of attempt 1, 2, ...: a letter a record of its input, the last one
-	 * for all that follow: 'g'ood, 'f'ailed, 'm'issing. */
+	 * for all that follow: 'g'ood, 'f'ailed, 'm'issing, under a 's'trange name. */
 	const char *outcomes[4];
 	void (*called)(void *ctx, const char *operation); /* before each, no lock held */
 	void *ctx;

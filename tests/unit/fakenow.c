@@ -33,6 +33,8 @@ void fakenow_add_result(const struct fakebackend *f, FILE *out, const char *id, 
 			"{\"modelInput\":{},\"error\":{\"errorCode\":503,\"retryable\":true,"
 			"\"errorMessage\":\"later\"},\"recordId\":\"%s\"}\n",
 			id);
+	if (outcome == 's')
+		fprintf(out, "{\"modelInput\":{},\"modelOutput\":{},\"recordId\":\"x-%s\"}\n", id);
 	if (outcome == 'f')
 		fprintf(out,
 			"{\"modelInput\":{},\"error\":{\"errorCode\":400,"

@@ -505,7 +505,8 @@ static void test_results_that_cannot_be_had(void **state)
 
 		atomic_store(&k->provider->fetch_error, errors[i]);
 		j = jobskit_submit(k, i ? "no room" : "denied");
-		jobskit_wait_error(k, j, "`echo stop > ctl`");
+		jobskit_wait_error(k, j, i ? "make room" : "mend that");
+		jobskit_wait_error(k, j, "`echo stop > ctl` gives these results up");
 		jobskit_wait(k, j, JOB_FETCHING);
 		assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
 		jobskit_wait(k, j, JOB_FAILED);

@@ -434,6 +434,31 @@ static void test_submit_waits_for_the_draft_to_be_looked_at(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+/* --- the end --- */
+
+/* They may be the answers, and paid for. */
+static void test_lines_of_no_record_are_to_be_looked_at(void **state)
+{
+	static const char *const outcomes[] = {"s", "gsf"};
+	static const enum job_state ends[] = {JOB_FAILED, JOB_PARTIALLY_COMPLETED};
+	struct jobskit *k = *state;
+
+	for (size_t i = 0; i < COUNT_OF(outcomes); i++) {
+		CLEANUP(job_unrefp) struct job *j = jobskit_make(k, i ? "some" : "all");
+
+		k->provider->outcomes[0] = outcomes[i];
+		assert_int_equal(jobskit_write(j, "config", "retry_max = 3\n"), 0);
+		jobskit_fill(j);
+		jobskit_wait_error(k, j,
+				   i ? "1 result lines belong to no record"
+				     : "3 result lines belong to no record");
+		jobskit_wait_error(k, j, "before a retry, which pays again");
+		jobskit_wait(k, j, ends[i]);
+		/* Nobody pays by himself. */
+		assert_int_equal(fakebackend_part_count(k->provider), i + 1);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
 
 int main(void)
@@ -455,6 +480,7 @@ int main(void)
 		TEST(test_a_retry_of_too_few_is_not_sent),
 		TEST(test_a_retry_of_too_few_names_the_ways_out),
 		TEST(test_forms_of_retry_are_for_sources_that_can),
+		TEST(test_lines_of_no_record_are_to_be_looked_at),
 		TEST(test_counts_never_fall_nor_go_over_the_total),
 		TEST(test_submit_waits_for_the_draft_to_be_looked_at),
 	};

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/log.h"
+#include "fs/job/doubles.h"
 #include "fs/job/input.h"
 #include "fs/job/jobs_private.h"
 
@@ -148,19 +149,43 @@ int elsewhere_step(struct job *j, struct err *e)
 	return 0;
 }
 
+static int check_input(struct job *j, struct input *in, const char *path, struct err *e)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_errno(e, -EIO, "the source left no %s", path);
+	return input_rescan(in, fd, &j->jobs->stopping, e);
+}
+
+/* What can be done about faults: ids that several records have are taken away. */
+static int mend_input(struct job *j, struct input *in, const char *path, struct err *e)
+{
+	uint64_t count;
+	int r = doubles_unname(j->jobs->scratch_dir, path, &j->jobs->stopping, &count, e);
+
+	if (r < 0 || count == 0)
+		return r;
+	r = check_input(j, in, path, e);
+	if (r == 0 && input_is_valid(in))
+		job_log(j,
+			"%llu records of the input share their recordId with others; they are taken "
+			"as records without one, and results are told apart by modelInput",
+			(unsigned long long)count);
+	return r;
+}
+
 /* Is it an input that results can be joined to? */
 static int judge_input(struct job *j, const char *path, struct err *e)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(ERR_TEXT_MAX);
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct input *in = NULL;
-	int r;
+	int r = input_new(j->jobs->scratch_dir, &in, e);
 
-	if (fd < 0)
-		return err_errno(e, -EIO, "the source left no %s", path);
-	r = input_new(j->jobs->scratch_dir, &in, e);
 	if (r == 0)
-		r = input_rescan(in, fd, &j->jobs->stopping, e);
+		r = check_input(j, in, path, e);
+	if (r == 0 && !input_is_valid(in))
+		r = mend_input(j, in, path, e);
 	if (r == 0 && !input_is_valid(in)) {
 		input_describe_faults(in, &words);
 		r = err_set(e, -EINVAL,

@@ -153,6 +153,20 @@ def test_records_without_ids_are_found_by_what_they_ask(new_bedrock, cloud, sdk,
     assert {json.loads(item)["recordId"] for item in lost} <= {f"r{i:07d}" for i in range(1, 10)}
 
 
+def test_records_that_share_an_id_are_found_by_what_they_ask(new_bedrock, cloud, sdk):
+    data = [record("a", "one"), record("b", "two"), record("a", "three"), record("a", "one")]
+    ended(made_of_folder(cloud, sdk, "shared", {"in.jsonl": data}))
+    job = see(new_bedrock().start(), "shared")
+    assert fetch(job) == "Completed"
+    told = [json.loads(item) for item in job.lines()]
+    assert [item["recordId"] for item in told] == ["a", "b", "a", "a"]  # as they came
+    assert [item["modelInput"] for item in told] == [json.loads(i)["modelInput"] for i in data]
+    assert sorted(os.listdir(job / "text")) == [
+        "b.txt", "r0000001.txt", "r0000003.txt", "r0000004.txt"]
+    assert job.read("text/r0000003.txt").startswith("Answer to: three")
+    assert "3 records of the input share their recordId" in job.read("log")
+
+
 def test_reading_wait_fetches(new_bedrock, cloud, sdk):
     data = records(10)
     mount = new_bedrock().start()

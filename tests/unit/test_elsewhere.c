@@ -411,9 +411,9 @@ static const struct {
 	{"the input was deleted", NULL, "not fetched: the provider says no", -ENOENT},
 	{"the input is not ours to read", NULL, "not fetched: the provider says no", -EACCES},
 	{"an input that is none", "{\"recordId\":\"a\"}\n", "modelInput", 0},
-	{"two records with one id",
-	 "{\"recordId\":\"a\",\"modelInput\":{}}\n{\"recordId\":\"a\",\"modelInput\":{}}\n",
-	 "joined to: input.jsonl:2:", 0},
+	{"two records with one id, and a fault",
+	 "{\"recordId\":\"a\",\"modelInput\":{}}\n{\"recordId\":\"a\",\"modelInput\":{}}\nno\n",
+	 "joined to: input.jsonl:3:", 0},
 };
 
 static void test_inputs_that_cannot_be_had(void **state)
@@ -450,6 +450,39 @@ static void test_inputs_that_cannot_be_had(void **state)
 		assert_non_null(v->results);
 		assert_string_equal(v->error, "");
 	}
+}
+
+static bool has_results(struct job *j, void *ctx)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+
+	(void)ctx;
+	return v->results != NULL;
+}
+
+/* Nobody may have them mended any more. */
+static void test_ids_that_several_records_have(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+	CLEANUP(str_freep) char *out = NULL;
+
+	k->provider->inputs_elsewhere = "{\"recordId\":\"a\",\"modelInput\":{}}\n"
+					"{\"recordId\":\"b\",\"modelInput\":{}}\n"
+					"{\"recordId\":\"a\",\"modelInput\":{}}\n";
+	j = found(k, "aaaa", "doubles", JOB_COMPLETED);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_int_equal(jobskit_command(k, j, COMMAND_FETCH), 0);
+	jobskit_wait_for(k, j, has_results, NULL, __FILE__, __LINE__);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	v = job_view(j);
+	assert_int_equal(v->counts.total, 3);
+	assert_int_equal(v->counts.good, 3);
+	out = jobskit_results(j, RESULTS_CSV);
+	assert_non_null(strstr(out, "\nr0000001,"));
+	assert_non_null(strstr(out, "\nb,"));
+	assert_non_null(strstr(out, "\nr0000003,"));
 }
 
 /* --- the set of names --- */
@@ -494,6 +527,7 @@ int main(void)
 		WITH_KIT(test_a_running_one),
 		WITH_KIT(test_why_it_failed_is_not_forgotten),
 		WITH_KIT(test_inputs_that_cannot_be_had),
+		WITH_KIT(test_ids_that_several_records_have),
 		cmocka_unit_test(test_seen),
 	};
 

@@ -67,8 +67,8 @@ static void in_trouble(struct job *j, int r, struct err *e)
 		err_errno(e, r, "cannot go on");
 	if (j->trouble_count++ == 0)
 		job_log(j, "cannot go on, will try again: %s", e->text);
+	job_due_in(j, wait); /* first: who reads of it may know that it is to come */
 	job_publish(j, j->view->state, e->text);
-	job_due_in(j, wait);
 }
 
 /* With the job checked out. */

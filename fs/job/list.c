@@ -390,6 +390,9 @@ static int fill_up(struct job *j, struct list *l, const struct settings *set, st
 	if (r < 0)
 		return r;
 	j->row.how = (int)how;
+	if (how == RUN_ONDEMAND)
+		job_log(j, "on demand: %llu records are run one by one, at the on-demand price",
+			(unsigned long long)count);
 	b->ops->limits(b, j->row.model, &limits);
 	return how == RUN_PADDED ? pad(j, l, limits.records_min, e) : 0;
 }

@@ -68,6 +68,7 @@ def test_what_will_not_go_better_is_not(mount, cloud, knobs):
     assert job.read("wait") == "Completed\n", "one that is asked for runs all of them"
 
 
+@pytest.mark.short
 def test_of_both_kinds_only_what_may_go_better(mount, cloud):
     data = records(10) + [record("odd", "[[error:400:messages were odd]]")]
     job = run_first_badly(mount, cloud, data, end="PartiallyCompleted", shuffle=False,

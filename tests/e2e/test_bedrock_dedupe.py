@@ -43,6 +43,7 @@ def copies(count, each=3, prefix="rec-"):
             for n in range(each) for i in range(count)]
 
 
+@pytest.mark.short
 def test_equal_records_are_sent_once_and_each_has_its_result(mount, cloud):
     data = copies(10)
     job = mount.run_job("one", data)
@@ -136,6 +137,7 @@ def ask_again(mount, cloud, name, expected_sent, count=10):
     return job
 
 
+@pytest.mark.short
 def test_what_an_earlier_job_knows_is_not_sent(mount, cloud):
     first = mount.run_job("first", copies(7, 1))
     job = ask_again(mount, cloud, "second", 3)
@@ -199,6 +201,13 @@ def test_the_earlier_job_may_go(mount, cloud):
     ask_again(mount, cloud, "third", 0)
     sh(f"rm -r {second}", check=0)
     ask_again(mount, cloud, "fourth", 0)
+
+
+def test_a_purged_job_is_known_still(mount, cloud):
+    first = mount.run_job("first", copies(10, 1))
+    first.ctl("purge")
+    until(lambda: "purge" not in first.read("ctl").split("\n"))
+    ask_again(mount, cloud, "second", 0)
 
 
 def test_of_what_is_gone_nothing_is_known(mount, cloud):

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from bedrockkit import BUCKET, CLAUDE, check_complete, prompts
+from bedrockkit import BUCKET, CLAUDE, NOVA, check_complete, prompts, with_media
 from inputs import ids_of, record, records
 from mountkit import sh, until
 
@@ -120,6 +120,7 @@ def check_padded(job, cloud, data, padding):
     return told
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("options, config", [({"small": "pad"}, None), ({}, "small = pad\n")],
                          ids=["option", "config"])
 def test_padding_is_sent_paid_and_seen_nowhere(small, cloud, options, config):
@@ -219,6 +220,7 @@ def test_on_demand_there_is_no_job_and_the_price_is_twice(small, cloud, options,
     assert cost["total_usd"] == pytest.approx(usd, rel=1e-3)
     assert cost["on_demand_usd"] == pytest.approx(usd, rel=1e-3)
     assert cost_line(job, "on_demand"), job.read("cost")
+    assert "on demand: 9 records are run one by one, at the on-demand price" in job.read("log")
     assert cloud.double.seen("InvokeModel") and not cloud.double.seen("CreateModelInvocationJob")
 
 
@@ -278,6 +280,7 @@ def test_a_storm_of_throttling_passes(small, cloud):
     check_demand(job, cloud, data)
 
 
+@pytest.mark.short
 @pytest.mark.limit(120)
 def test_kill_9_in_the_middle_buys_nothing_twice(small, cloud):
     cloud.knobs.min_records = 1000
@@ -374,6 +377,68 @@ def test_expired_credentials_are_waited_for(small, cloud):
         expired.count = 0
         assert job.wait_end(80) == "Completed"
     check_demand(job, cloud, data)
+
+
+def test_a_full_disk_is_waited_for_and_loses_nothing(small, cloud, base):
+    disk = base / "disk"
+    disk.mkdir()
+    if sh(f"mount -t tmpfs -o size=24m tmpfs {disk}").returncode != 0:
+        pytest.skip("tmpfs can not be mounted here")
+    try:
+        cloud.knobs.min_records = 100
+        mount = small({"small": "ondemand", "min_records": "100"})
+        mount.stop()
+        mount.state, mount.cache = disk / "state", disk / "cache"
+        mount.start()
+        data = records(60, text="x" * 20_000 + " {id}")
+        job = mount.job("one")
+        with cloud.double.setting(runtime_latency=0.2):
+            job.fill(data, CLAUDE)
+            until(lambda: bought(cloud) >= 16)
+            sh(f"head -c 50m /dev/zero > {disk}/filler")
+            sh("sleep 2")
+            assert mount.alive() and job.status() == "InProgress"
+            assert bought(cloud) < len(data), "it does not buy what it can not keep"
+            os.unlink(disk / "filler")
+            assert job.wait_end(40) == "Completed"
+        check_demand(job, cloud, data)
+        mount.stop()
+    finally:
+        sh(f"umount -l {disk}", check=0)
+
+
+def test_config_is_sealed_while_it_runs_and_commands_say_so(small, cloud):
+    cloud.knobs.min_records = 100
+    mount = small({"small": "ondemand", "min_records": "100"})
+    job = mount.job("one")
+    with cloud.double.setting(runtime_latency=0.3):
+        job.fill(records(64), CLAUDE)
+        job.wait_state("InProgress")
+        with pytest.raises(OSError) as caught:
+            (job / "config").write_text("small = pad\n")
+        assert caught.value.errno == errno.EBUSY
+        for word in ("retry", "retry pad", "retry ondemand", "submit", "purge"):
+            refused(job, word, errno.EBUSY)
+        assert sh(f"rm -r {job}").returncode != 0
+        assert job.wait_end() == "Completed"
+    check_complete(job, records(64))
+
+
+def test_media_can_not_go_by_itself(small, cloud):
+    job = small({"small": "ondemand"}).job("one")
+    (job / "media").mkdir()
+    (job / "media" / "a.png").write_bytes(b"one")
+    job.fill(with_media(4, "a.png"), NOVA)
+    job.wait_state("Invalid")
+    assert "media://" in job.read("error") and "base64" in job.read("error")
+    assert bought(cloud) == 0
+
+
+def test_what_is_removed_leaves_nothing_behind(small, cloud):
+    mount = small({"small": "ondemand"})
+    job = mount.run_job("one", records(4))
+    sh(f"rm -r {job}", check=0)
+    until(lambda: not os.listdir(mount.state / "jobs"), 10, "its files stay")
 
 
 def test_after_the_cache_is_deleted_nothing_is_bought_again(small, cloud):

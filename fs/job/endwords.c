@@ -32,11 +32,43 @@ enum job_state endwords_worst(const struct job *j, uint32_t attempt, bool *ret_d
 	return worst;
 }
 
+/* Why a record of that part may be missing: which of the sentences below; 0: none is. */
+static unsigned reason_of(const struct store_part *p)
+{
+	if (p->phase == PART_DROPPED && p->state < 0)
+		return 1;
+	switch (p->state) {
+	case JOB_STOPPED:
+		return 1;
+	case JOB_EXPIRED:
+	case JOB_PARTIALLY_COMPLETED:
+		return 2;
+	case JOB_FAILED:
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+/* Did the parts of the attempt end in ways so different that no one sentence is of all? */
+static bool is_mixed(const struct job *j)
+{
+	unsigned reasons = 0;
+
+	for (size_t i = 0; i < j->part_count; i++)
+		if (parts_is_current(j, &j->parts[i]))
+			reasons |= reason_of(&j->parts[i]);
+	return (reasons & (reasons - 1)) != 0;
+}
+
 const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped)
 {
 	for (size_t i = 0; i < j->part_count; i++)
 		if (j->parts[i].phase == PART_PURGED)
 			return "this record has no result here, and the provider's were purged";
+	if (is_mixed(j))
+		return "its part of the job ended without a result for this record: status.json "
+		       "says how";
 	if (dropped || worst == JOB_STOPPED)
 		return "the job was stopped before this record was run";
 	if (worst == JOB_EXPIRED || worst == JOB_PARTIALLY_COMPLETED)

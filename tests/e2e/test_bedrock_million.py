@@ -66,6 +66,9 @@ def first_attempt(mount, cloud, count, limit, timeout):
     die(mount, killer, timeout)
     assert job.wait_end(timeout) == "PartiallyCompleted", job.read("error")
     assert re.search("^part [0-9]+: .*malformed", job.read("error"), re.M), job.read("error")
+    missing = [line for line in open(job / "errors.jsonl", "rb") if b'"Missing"' in line]
+    assert len(missing) == 2 * limit
+    assert all(b"its part of the job ended" in line for line in missing)  # in several ways
     status = json.loads(job.read("status.json"))["records"]
     given = sent(cloud)
     assert [len(ids) for ids in given] == [limit] * 10 + [count - 10 * limit]
@@ -122,3 +125,34 @@ def test_1050000_records_come_exactly_once_over_deaths_and_a_retry(new_bedrock, 
     until(lambda: (job / "results.csv").exists(), 5)
     with open(job / "results.csv", "rb") as f:
         assert sum(1 for _ in f) >= count + 1
+
+
+@pytest.mark.slow
+@pytest.mark.limit(900)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_kill_9_at_every_request_of_three_parts(new_bedrock, cloud, side):
+    cloud.knobs.min_records, cloud.knobs.max_records_job, cloud.knobs.max_jobs = 2, 4, 2
+    mount = new_bedrock(MANY).start()
+    data = list(many(10))
+    for n in range(1, 200):
+        killer = KillAt(mount, n, side)
+        job = mount.job(f"k{side}{n:03d}")
+        job.fill(data, CLAUDE)
+        until(lambda: killer.done.is_set() or ended(mount, job), 30, "neither killed nor ended")
+        killer.off()
+        if killer.done.is_set():
+            mount.clear()
+            mount.start()
+        assert job.wait_end(30) == "Completed", (killer.at, job.read("error"))
+        check_complete(job, data)
+        assert len(cloud.double.jobs(job.name)) == 3, killer.at
+        if not killer.done.is_set():
+            break
+    assert n > 20
+
+
+def ended(mount, job):
+    try:
+        return mount.alive() and job.status() == "Completed"
+    except OSError:  # it was killed just now
+        return False

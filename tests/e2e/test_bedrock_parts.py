@@ -75,6 +75,16 @@ def test_limits_between_which_nothing_fits_are_told(new_bedrock, cloud):
     assert sizes(cloud) == [6, 6]
 
 
+def test_a_local_job_is_cut_if_the_mount_says_so(new_mount):
+    data = records(25)
+    for options, parts in ({"max_records_per_job": "10"}, [10, 10, 5]), ({}, [25]):
+        mount = new_mount(options).start()
+        job = mount.run("local", data)
+        assert [p["records"]["total"] for p in parts_of(job)] == parts
+        assert ids_in((job / "output.jsonl").read_bytes()) == ids_in(b"".join(data))
+        mount.stop()
+
+
 # --- the queue ---
 
 def test_so_many_run_at_once_and_the_rest_is_queued(new_bedrock, cloud):
@@ -89,6 +99,32 @@ def test_so_many_run_at_once_and_the_rest_is_queued(new_bedrock, cloud):
     assert job.status() == "InProgress"
     job.ctl("stop")
     job.wait_end()
+
+
+def test_an_option_says_how_many_run_at_once(new_bedrock, cloud):
+    mount = start(new_bedrock, cloud, {"max_jobs": "2"})
+    most = []
+    cloud.double.watch = lambda _where, side, _request: most.append(live(cloud))
+    job = mount.run_job("two", list(many(60)))
+    cloud.double.watch = None
+    assert max(most) == 2 and len(cloud.double.jobs()) == 6
+    check_complete(job, list(many(60)))
+
+
+def test_jobs_made_elsewhere_take_their_places(new_bedrock, cloud):
+    """Three may run, and somebody else has two of them: ours go one by one, none is refused."""
+    cloud.knobs.max_jobs = 3
+    others = cloud.double.plant(2, status="InProgress", bucket=BUCKET, prefix="theirs")
+    mount = start(new_bedrock, cloud, {"jobs": "all"})
+    until(lambda: (mount.dir / others[1].name).exists(), 15, "theirs are not seen")
+    most = []
+    cloud.double.watch = lambda _where, side, _request: most.append(live(cloud))
+    job = mount.job("ours")
+    job.fill(b"".join(nova(i) for i in range(40)), NOVA)
+    assert job.wait_end() == "Completed"
+    cloud.double.watch = None
+    assert max(most) == 3
+    assert {r.status for r in cloud.double.seen("CreateModelInvocationJob")} == {200}
 
 
 def test_a_small_job_passes_a_large_one(new_bedrock, cloud):
@@ -268,6 +304,27 @@ def test_a_part_that_is_refused_leaves_the_others_alone(new_bedrock, cloud):
     check_books(job, cloud)
     job.ctl("retry")
     assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    check_complete(job, data)
+
+
+def test_results_of_one_part_that_cannot_be_had_are_given_up_alone(new_bedrock, cloud):
+    cloud.double.plane.fates = {"3": {"durations": {"InProgress": 1.5}}}
+    mount = start(new_bedrock, cloud)
+    job = mount.job("denied")
+    data = list(many(30))
+    job.fill(data, CLAUDE)
+    until(lambda: len(cloud.double.jobs()) == 3, 10)
+    second = cloud.double.jobs()[1]
+    cloud.front.fault("GetObject", "denied", -1, key=second.id)
+    job.wait_state("Fetching")
+    until(lambda: "echo stop" in job.read("error"), 10, "it does not say what is wrong")
+    assert job.read("error").startswith("part 2: ")
+    job.ctl("stop")
+    assert job.wait_end() == "PartiallyCompleted"
+    assert len(job.lines()) == 20 and len(job.lines("retry.jsonl")) == 10
+    job.ctl("retry")
+    assert sh(f"cat {job}/wait", check=0).stdout == "Completed\n"
+    assert sent(cloud)[3:] == [sent(cloud)[1]]
     check_complete(job, data)
 
 

@@ -246,6 +246,16 @@ static int store_end(struct job *j, uint32_t generation, const struct collect_su
 	return r;
 }
 
+/* An attempt adds to what there was before it, and only that is counted: if the
+ * results of before are gone they are made again first. */
+static int restore_lost(struct job *j, struct err *e)
+{
+	if (j->row.attempt <= 1 || are_whole(j))
+		return 0;
+	results_unref(STEAL(&j->results));
+	return finish_restore(j, e);
+}
+
 int finish_collect(struct job *j, struct err *e)
 {
 	static const struct store_wishes all = {
@@ -257,7 +267,9 @@ int finish_collect(struct job *j, struct err *e)
 	int r;
 
 	job_show(j, JOB_FETCHING);
-	r = collect_all(j, generation, j->row.attempt, &sum, &fresh, e);
+	r = again ? 0 : restore_lost(j, e);
+	if (r == 0)
+		r = collect_all(j, generation, j->row.attempt, &sum, &fresh, e);
 	/* What was wished of this attempt must not be heard after its end. */
 	if (r == 0 && !again)
 		r = job_drop_wishes(j, all, e);

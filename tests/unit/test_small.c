@@ -7,6 +7,7 @@
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/jobskit.h"
+#include "tests/unit/tempdir.h"
 
 #define LINE(id, input) "{\"recordId\":\"" id "\",\"modelInput\":" input "}\n"
 
@@ -84,6 +85,35 @@ static void test_padding(void **state)
 	assert_int_equal(v->padding.tokens.output, 6);
 	assert_int_equal(v->tokens.output, 15); /* it is paid for */
 	assert_int_equal(v->parts[0].padding, 2);
+}
+
+/* What an earlier attempt took is not counted again when its results have to be made
+ * again in the middle of the next one. */
+static void test_padding_is_counted_once(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *cache = jobskit_path(k, "cache");
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	atomic_store(&k->provider->records_min, 5);
+	k->provider->outcomes[0] = "gffff";
+	k->provider->outcomes[1] = "g";
+	j = submit(k, "j", "small = pad\n", JOBSKIT_INPUT);
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	job_unrefp(&j);
+	jobskit_stop(k);
+	nftw(cache, tempdir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	atomic_store(&k->provider->fetch_again, 1); /* not before the end */
+	atomic_store(&k->provider->end, JOB_COMPLETED);
+	jobskit_start(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait(k, j, JOB_COMPLETED);
+	v = job_view(j);
+	assert_int_equal(v->padding.records, 2 + 3);
 }
 
 static void test_enough_needs_no_padding(void **state)
@@ -340,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_too_few_are_refused_with_the_ways_out),
 		TEST(test_padding),
+		TEST(test_padding_is_counted_once),
 		TEST(test_enough_needs_no_padding),
 		TEST(test_on_demand),
 		TEST(test_on_demand_goes_on_after_trouble),

@@ -430,7 +430,7 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 			  const struct view *v)
 {
 	bool due[ANYJOB_RECORDS_MAX], whole = is_sent_whole(&w->jobs[key], v);
-	unsigned count = 0;
+	unsigned count = 0, padding = 0;
 	struct fakesent *sent = fakechaos_sent(f, &count);
 	char id[ID_SIZE];
 
@@ -445,6 +445,7 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 			continue;
 		if (s->part != FAKECHAOS_NONE)
 			check_ended_part(f, s->part, v);
+		padding += is_padding(s) && s->outcome != 'm';
 		if (is_padding(s) || s->attempt == 0)
 			continue;
 		index = index_of(w, s);
@@ -457,6 +458,9 @@ static void check_brought(struct anyworld *w, struct fakebackend *f, unsigned ke
 			fail_msg("%s has a good result in attempt %u, and not here", s->id,
 				 s->attempt);
 	}
+	if (v->padding.records != padding && !w->jobs[key].given_up)
+		fail_msg("%llu results of padding are counted, of %u",
+			 (unsigned long long)v->padding.records, padding);
 	for (unsigned i = 0; i < w->jobs[key].count; i++) {
 		make_id(w, key, i, id);
 		if (due[i])

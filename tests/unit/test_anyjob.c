@@ -212,7 +212,7 @@ static void remove_it(struct play *p, unsigned key, struct job *j)
 static void set_limits(struct anyworld *w, struct fakebackend *f)
 {
 	static const unsigned at_once[] = {0, 0, 1, 2, 5}, quota[] = {0, 0, 0, 1, 3};
-	unsigned min = anyjob_chance(w, 60) ? 1 : 1 + anyjob_draw(w, 6);
+	unsigned min = anyjob_chance(w, 50) ? 1 : 1 + anyjob_draw(w, 8);
 
 	atomic_store(&f->records_min, min);
 	atomic_store(&f->records_max, anyjob_chance(w, 20) ? 0 : min + anyjob_draw(w, 12));
@@ -369,7 +369,7 @@ static void lose_results(struct anyworld *w, const char *dir)
 {
 	CLEANUP(str_freep) char *cache = NULL;
 
-	if (w->purges || w->denies || !anyjob_chance(w, 20))
+	if (w->purges || w->denies || !anyjob_chance(w, 35))
 		return;
 	assert_true(asprintf(&cache, "%s/cache", dir) > 0);
 	nftw(cache, anyjob_chance(w, 50) ? damage : tempdir_remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -43,6 +43,23 @@ static int look(struct job *j, const struct draft_summary *sum, const char *path
 	return r < 0 ? r : b->ops->check_input(b, &part, ret, e);
 }
 
+/* What fills a job up is paid for, too: copies of its shortest record, so of no more
+ * than the average, each with an answer of one token. */
+static void add_padding(struct job *j, uint64_t record_count)
+{
+	struct backend *b = j->jobs->o.backend;
+	struct tokens *t = &j->row.estimate;
+	struct backend_limits limits;
+	uint64_t padding;
+
+	b->ops->limits(b, j->row.model, &limits);
+	if (record_count == 0 || record_count >= limits.records_min)
+		return;
+	padding = limits.records_min - record_count;
+	t->input += (t->input / record_count + 1) * padding;
+	t->output += padding;
+}
+
 int precheck_input(struct job *j, const struct draft_summary *sum, struct buf *error, struct err *e)
 {
 	CLEANUP(str_freep) char *path = NULL;
@@ -62,6 +79,8 @@ int precheck_input(struct job *j, const struct draft_summary *sum, struct buf *e
 	j->prechecked = true;
 	j->prechecked_edits = sum->edits;
 	j->row.estimate = check.has_estimate ? check.estimate : (struct tokens){0};
+	if (check.has_estimate && j->row.how == RUN_PADDED)
+		add_padding(j, sum->record_count);
 	log_warnings(j, &warnings);
 	return 0;
 }

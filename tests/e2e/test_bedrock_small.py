@@ -147,6 +147,21 @@ def test_padding_is_sent_paid_and_seen_nowhere(small, cloud, options, config):
     assert "padding: 6 records were added to reach the minimum of 10" in job.read("log")
 
 
+def test_padding_is_in_the_estimate_and_held_by_max_cost(new_bedrock, cloud):
+    mount = new_bedrock({"min_records": "1000", "small": "pad", "max_cost": "0.01"}).start()
+    cloud.knobs.min_records = 1000
+    job = mount.job("one")
+    job.fill(records(2), CLAUDE)
+    job.wait_state("Held")
+    assert "max_cost is 0.01" in job.read("error")
+    cost = status_json(job)["cost"]
+    # two answers of at most 100 tokens, and 998 of one
+    assert cost["tokens"]["output"] == 200 + 998
+    assert cost["batch_usd"] == pytest.approx(
+        (cost["tokens"]["input"] * IN + cost["tokens"]["output"] * OUT) / 2e6, abs=1e-6)
+    assert cost["tokens"]["input"] >= 998 * 4
+
+
 def test_ids_that_look_like_padding_are_the_users(small, cloud):
     data = records(3) + [record("batchfs-pad-000001"), record("batchfs-pad")]
     job = small({"small": "pad"}).run_job("one", data)

@@ -379,8 +379,12 @@ static void go_sample(struct jobskit *k)
 
 static void test_a_sample_is_run_once(void **state)
 {
-	static const struct crash s = {"a sample", {"g", ""}, prepare_sample, go_sample, JOB_HELD,
-				       0,	   0};
+	static const struct crash s = {.name = "a sample",
+				       .outcomes = {"g", ""},
+				       .prepare = prepare_sample,
+				       .go = go_sample,
+				       .end = JOB_HELD,
+				       .bought = 2};
 
 	(void)state;
 	crashkit_sweep(&s);

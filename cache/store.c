@@ -24,7 +24,7 @@
 struct store {
 	pthread_mutex_t lock; /* over db; nothing else is taken while it is held */
 	sqlite3 *db;
-	sqlite3_stmt *storesql_part_select; /* owned; NULL until it is needed */
+	sqlite3_stmt *part_select; /* owned; NULL until it is needed */
 	char id[STOREFILE_ID_SIZE + 1];
 };
 
@@ -80,7 +80,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	sqlite3_finalize(s->storesql_part_select);
+	sqlite3_finalize(s->part_select);
 	sqlite3_close(s->db);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_destroy(&s->lock);
@@ -506,14 +506,12 @@ int store_jobs(struct store *s, int (*each)(void *ctx, const struct store_job *j
 /* Kept prepared: a start asks it of every job. */
 static int select_parts_locked(struct store *s, uint64_t job, sqlite3_stmt **ret, struct err *e)
 {
-	int r = s->storesql_part_select
-			? 0
-			: prepare(s->db, storesql_part_select, &s->storesql_part_select, e);
+	int r = s->part_select ? 0 : prepare(s->db, storesql_part_select, &s->part_select, e);
 
 	if (r < 0)
 		return r;
-	sqlite3_bind_int64(s->storesql_part_select, 1, (int64_t)job);
-	*ret = s->storesql_part_select;
+	sqlite3_bind_int64(s->part_select, 1, (int64_t)job);
+	*ret = s->part_select;
 	return 0;
 }
 

@@ -10,10 +10,10 @@
  * The numbers are on disk: never renumber.
  *
  *   DRAFT       the user's; not sealed.  JOB/status: Draft, Invalid, Held, Settling
- *   STAGING     sealed; the parts of this attempt and their tokens are in the
- *               store; their inputs are being made.  Uploading
+ *   STAGING     sealed; without parts the attempt is being planned; with them, and
+ *               their tokens, in the store, their inputs are being made.  Uploading
  *   RUNNING     every part's input is in place; parts are created as the quota
- *               allows and watched.  Queued, or the provider's word, or Stopping
+ *               allows and watched, or run on demand.  Queued, or the provider's word, or Stopping
  *   COLLECTING  every part has ended or was never created; results are being
  *               joined to the input.  Fetching
  *   ENDED       a generation of results can be read.  Completed ... Expired

@@ -52,7 +52,11 @@ bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 		job_log(j, "no automatic retry: %s", e.text);
 		return false;
 	}
-	if (end == JOB_STOPPED || retryable_count == 0 || j->row.auto_retries >= set.retry_max)
+	/* Nobody asked for a retry of what others made; of one that was asked for he did. */
+	if (j->row.elsewhere && j->row.attempt == 1)
+		return false;
+	if (end == JOB_STOPPED || j->stop_heard || retryable_count == 0 ||
+	    j->row.auto_retries >= set.retry_max)
 		return false;
 	if (b->ops->learn_limits)
 		b->ops->learn_limits(b);
@@ -70,14 +74,32 @@ static int drop_old_wishes(struct job *j, bool all, struct err *e)
 		e);
 }
 
+/* A stop that came between the end and this. */
+static int forgo(struct job *j, struct err *e)
+{
+	int r;
+
+	j->row.retryable_only = false;
+	r = job_save(j, e);
+	if (r < 0) {
+		j->row.retryable_only = true;
+		return r;
+	}
+	job_log(j, "no automatic retry: stopped");
+	return job_drop_wishes(j, (struct store_wishes){.stop = true}, e);
+}
+
 int again_start(struct job *j, struct err *e)
 {
 	uint64_t count = j->row.counts.total - j->row.counts.good;
 	struct store_wishes w = job_wishes(j);
 	struct store_job old = j->row;
 	struct err late = ERR_INIT;
-	int r = drop_old_wishes(j, count == 0, e);
+	int r;
 
+	if (w.stop && !w.retry)
+		return forgo(j, e);
+	r = drop_old_wishes(j, count == 0, e);
 	if (r < 0 || count == 0)
 		return r;
 	j->row.retryable_only = !w.retry;
@@ -92,7 +114,7 @@ int again_start(struct job *j, struct err *e)
 		return r;
 	}
 	free(old.error);
-	j->stop_sent = false;
+	j->stop_sent = j->stop_heard = false;
 	draft_set_seal(j->draft, DRAFT_ACTIVE);
 	/* If this cannot be stored the wish is dropped with the end. */
 	if (job_drop_wishes(j, (struct store_wishes){.retry = true}, &late) < 0)

@@ -51,22 +51,25 @@ static unsigned reason_of(const struct store_part *p)
 }
 
 /* Did the parts of the attempt end in ways so different that no one sentence is of all? */
-static bool is_mixed(const struct job *j)
+static bool is_mixed(const struct job *j, uint32_t attempt)
 {
 	unsigned reasons = 0;
 
 	for (size_t i = 0; i < j->part_count; i++)
-		if (parts_is_current(j, &j->parts[i]))
+		if (j->parts[i].attempt == attempt)
 			reasons |= reason_of(&j->parts[i]);
 	return (reasons & (reasons - 1)) != 0;
 }
 
-const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped)
+const char *endwords_missing(const struct job *j, uint32_t attempt)
 {
+	bool dropped;
+	enum job_state worst = endwords_worst(j, attempt, &dropped);
+
 	for (size_t i = 0; i < j->part_count; i++)
 		if (j->parts[i].phase == PART_PURGED)
 			return "this record has no result here, and the provider's were purged";
-	if (is_mixed(j))
+	if (is_mixed(j, attempt))
 		return "its part of the job ended without a result for this record: status.json "
 		       "says how";
 	if (dropped || worst == JOB_STOPPED)

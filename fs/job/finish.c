@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cache/dirs.h"
 #include "fs/base/log.h"
@@ -18,13 +19,28 @@
 #include "fs/job/jobs_private.h"
 #include "fs/job/resultfiles.h"
 
-/* Can the results that are shown be read? */
+/* Can the results that are shown be read?  By path as well, for who joins them to
+ * others: what somebody has open is there without its name. */
 static bool are_whole(struct job *j)
 {
+	CLEANUP(str_freep) char *output = NULL;
+
 	if (!j->results || results_pin(j->results, NULL) < 0)
 		return false;
 	results_unpin(j->results);
-	return true;
+	return resultfiles_earlier(j, &output) == 0 && access(output, F_OK) == 0;
+}
+
+/* Were records left out of the first attempt, as copies or as known?  The mount may
+ * have had the option then, and not now. */
+static bool has_left_out(const struct job *j)
+{
+	uint64_t sent = 0;
+
+	for (size_t i = 0; i < j->part_count; i++)
+		if (j->parts[i].attempt == 1)
+			sent += j->parts[i].record_count - j->parts[i].padding;
+	return !j->row.elsewhere && sent < j->row.record_count;
 }
 
 /* The rest of a request whose paths are known. */
@@ -50,7 +66,7 @@ static int run_collect(struct job *j, struct collect_request *q, uint32_t genera
 	q->paths = (const char *const *)files->paths;
 	q->path_count = files->count;
 	q->earlier_count = files->earlier_count;
-	q->share_copies = set.dedupe;
+	q->share_copies = set.dedupe || has_left_out(j);
 	r = collect_run(q, ret_sum, e);
 	return r < 0 ? r : results_open(j->jobs->results, dir, ret, e);
 }
@@ -60,14 +76,12 @@ static int collect_all(struct job *j, uint32_t generation, uint32_t last_attempt
 		       struct collect_summary *ret_sum, struct results **ret, struct err *e)
 {
 	CLEANUP(str_freep) char *job_dir = NULL;
-	bool dropped,
-		fresh = j->row.ended_ns == 0 && last_attempt == j->row.attempt && are_whole(j);
-	enum job_state worst = endwords_worst(j, last_attempt, &dropped);
+	bool fresh = j->row.ended_ns == 0 && last_attempt == j->row.attempt && are_whole(j);
 	struct collect_request q = {.scratch_dir = j->jobs->scratch_dir,
 				    .model = j->row.model,
 				    .join_by_input = j->row.elsewhere,
 				    .missing_is_retryable = again_with_missing(j, last_attempt),
-				    .missing_reason = endwords_missing(j, worst, dropped),
+				    .missing_reason = endwords_missing(j, last_attempt),
 				    .cancel = &j->jobs->stopping};
 	int r = resultfiles_job_dir(j, &job_dir);
 
@@ -271,8 +285,10 @@ int finish_collect(struct job *j, struct err *e)
 	if (r == 0)
 		r = collect_all(j, generation, j->row.attempt, &sum, &fresh, e);
 	/* What was wished of this attempt must not be heard after its end. */
-	if (r == 0 && !again)
+	if (r == 0 && !again) {
+		j->stop_heard = j->stop_heard || job_wishes(j).stop;
 		r = job_drop_wishes(j, all, e);
+	}
 	if (r == 0)
 		r = store_end(j, generation, &sum, fresh, e);
 	if (r < 0) {

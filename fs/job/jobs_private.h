@@ -3,12 +3,12 @@
 
 /*
  * What the files of the engine share: jobs.c (life and requests), commands.c
- * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job), show.c (its views), sample.c (some of
- * it before), submit.c (drafts, and
- * the watch over what runs), staging.c (plan and inputs of an attempt), parts.c (tokens,
- * refusals), launch.c (creates), demand.c (on demand), track.c (polling), finish.c
- * (results), adopt.c (jobs that were made elsewhere become ours), elsewhere.c
- * (their results), purge.c.
+ * (JOB/ctl), legal.c (which of them are taken), sched.c (who is due), job.c (one job),
+ * show.c (its views), sample.c (some of it before), submit.c (drafts, and the watch over
+ * what runs), staging.c (plan and inputs of an attempt), parts.c (tokens, refusals),
+ * launch.c (creates), demand.c (on demand), track.c (polling), finish.c (results),
+ * endwords.c (what to say of an end), again.c (another attempt), adopt.c (jobs that were
+ * made elsewhere become ours), elsewhere.c (their results), purge.c.
  */
 
 #include <pthread.h>
@@ -20,7 +20,7 @@
 #include "fs/job/seen.h"
 #include "fs/job/turns.h"
 
-/* Jobs are served by threads of three kinds, so that an upload that hangs keeps
+/* Jobs are served by threads of four kinds, so that an upload that hangs keeps
  * nobody from being judged, or stopped. */
 enum lane {
 	LANE_DESK,  /* here on this machine; somebody may be waiting */
@@ -140,6 +140,7 @@ struct job {
 	char *sample_error;	     /* owned: why the last one was refused, or NULL */
 	bool refused_before;	     /* this start: then refused_edits is not known */
 	bool stop_sent;
+	bool stop_heard;   /* one that this attempt was past, or gave results up for */
 	bool quota_told;   /* this start */
 	bool fetch_failed; /* this start: not tried again by itself */
 	bool restored;	   /* the results that could be read before this start were looked for */
@@ -188,17 +189,18 @@ MUST_CHECK int submit_stage(struct job *j, struct err *e);
 MUST_CHECK int submit_run(struct job *j, struct err *e); /* creates parts, watches them */
 MUST_CHECK int finish_collect(struct job *j, struct err *e);
 MUST_CHECK int finish_ended(struct job *j, struct err *e);
-/* The results that could be read before this attempt: what a retry is made of. */
 /* Before any thread: results that are on disk are shown from the first moment
  * of a mount, and with them the end. */
 void finish_reopen(struct job *j);
+/* The results that could be read before this attempt: what a retry is made of. */
 MUST_CHECK int finish_restore(struct job *j, struct err *e);
 
 /* endwords.c */
 /* The most telling end among the parts of an attempt; was one stopped before it was
  * created? */
 enum job_state endwords_worst(const struct job *j, uint32_t attempt, bool *ret_dropped);
-const char *endwords_missing(const struct job *j, enum job_state worst, bool dropped);
+/* Why records have no result after that attempt: one sentence that is true of all. */
+const char *endwords_missing(const struct job *j, uint32_t attempt);
 /* *ret: for JOB/error, the caller's; NULL: nothing to say. */
 MUST_CHECK int endwords_describe(const struct job *j, enum job_state end, uint64_t strange_lines,
 				 struct results *res, char **ret);

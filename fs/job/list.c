@@ -472,3 +472,9 @@ void list_drop(const struct job *j)
 	drop_files(j, steps);
 	drop_files(j, list);
 }
+
+void list_undo(const struct job *j)
+{
+	drop_files(j, steps);
+	drop_files(j, kept);
+}

@@ -6,10 +6,10 @@
  * has been scanned.
  *
  * A first attempt that leaves nothing out and adds nothing has the user's
- * input.jsonl for its list.  Else it is made: JOB/parts/a2.list, of the records that
- * have no good result yet, without those that need not be run (dedupe), and of what fills it up to the provider's minimum.  Made
- * before the parts of the attempt are planned, whole or not at all, and needed
- * until all of them are staged.
+ * input.jsonl for its list.  Else it is made: STATE/jobs/7/parts/a2.list, of the records
+ * that have no good result yet, without those that need not be run (dedupe), and of what
+ * fills it up to the provider's minimum.  Made before the parts of the attempt are planned,
+ * whole or not at all, and needed until all of them are staged.
  *
  * For the thread that has the job checked out; blocking, on a pool thread.
  */
@@ -50,7 +50,11 @@ MUST_CHECK int list_make(struct job *j, struct list *ret, struct err *e);
 /* The list as it was made; of an attempt whose parts are planned. */
 MUST_CHECK int list_open(struct job *j, struct list *ret, struct err *e);
 
-/* The attempt's parts are staged: what was made goes. */
+/* The attempt's parts are staged: what was made goes, but for the results that were
+ * known. */
 void list_drop(const struct job *j);
+
+/* It will not be planned: they go, too. */
+void list_undo(const struct job *j);
 
 #endif

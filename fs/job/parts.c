@@ -206,7 +206,7 @@ static int back_to_draft(struct job *j, const struct store_part *refused, char *
 	store_parts_free(gone, count);
 	j->refused_edits = draft_edits(j->draft);
 	j->refused_before = false;
-	j->stop_sent = false;
+	j->stop_sent = j->stop_heard = false;
 	draft_set_seal(j->draft, DRAFT_OPEN);
 	return 1;
 }

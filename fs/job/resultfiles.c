@@ -62,6 +62,14 @@ int resultfiles_generation(const struct job *j, uint32_t generation, char **ret)
 	return cache_path(j, leaf, ret);
 }
 
+int resultfiles_earlier(const struct job *j, char **ret)
+{
+	char leaf[40];
+
+	snprintf(leaf, sizeof(leaf), "g%u/output.jsonl", j->row.generation);
+	return cache_path(j, leaf, ret);
+}
+
 int resultfiles_reused(const struct job *j, uint32_t attempt, char **ret)
 {
 	return asprintf(ret, "%s/parts/a%u.reused.jsonl", j->dir, attempt) < 0 ? -ENOMEM : 0;
@@ -134,6 +142,7 @@ static int heed_stop(struct job *j, int failure, bool *ret_give_up, struct err *
 	*ret_give_up = job_wishes(j).stop && (told || failure == -ENOENT);
 	if (!job_wishes(j).stop || *ret_give_up)
 		return 0;
+	j->stop_heard = true;
 	return job_drop_wishes(j, (struct store_wishes){.stop = true}, e);
 }
 
@@ -178,12 +187,9 @@ static int add_own(char **path, struct resultfiles *to, struct err *e)
  * them, and need not be fetched a second time, nor be there any more. */
 static int add_generation(struct job *j, struct resultfiles *to, struct err *e)
 {
-	CLEANUP(str_freep) char *dir = NULL;
 	CLEANUP(str_freep) char *path = NULL;
-	int r = resultfiles_generation(j, j->row.generation, &dir);
+	int r = resultfiles_earlier(j, &path);
 
-	if (r == 0 && asprintf(&path, "%s/output.jsonl", dir) < 0)
-		r = -ENOMEM;
 	return r < 0 ? r : add(to, &path, e);
 }
 

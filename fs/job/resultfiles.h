@@ -50,6 +50,8 @@ void resultfiles_drop(const struct job *j, const struct resultfiles *f);
 /* The caller's to free. */
 MUST_CHECK int resultfiles_job_dir(const struct job *j, char **ret); /* CACHE/jobs/7/ */
 MUST_CHECK int resultfiles_generation(const struct job *j, uint32_t generation, char **ret);
+/* The result lines of the generation that is shown. */
+MUST_CHECK int resultfiles_earlier(const struct job *j, char **ret);
 MUST_CHECK int resultfiles_reused(const struct job *j, uint32_t attempt, char **ret);
 MUST_CHECK int resultfiles_ondemand(const struct job *j, const struct store_part *p, char **ret);
 

@@ -474,6 +474,7 @@ int sample_run(struct job *j, struct err *e)
 		return 0;
 	if (r == -EINVAL) {
 		job_log(j, "sample: refused: %s", refused.text);
+		str_freep(&j->sample_error);
 		j->sample_error = strdup(refused.text);
 	} else if (r < 0 && !job_wishes(j).stop) {
 		*e = refused;

@@ -108,12 +108,21 @@ static int store_plan(struct job *j, const struct list *l, const struct plan_par
 	return r;
 }
 
+/* The attempt as one part that will not be run.  What was made for it goes, with what
+ * it knew: nobody has counted that. */
+static int add_unplanned(struct job *j, struct err *e)
+{
+	uint64_t remaining = j->row.counts.total - j->row.counts.good;
+
+	list_undo(j);
+	return parts_add(j, 1, j->row.attempt == 1 ? j->row.record_count : remaining, e);
+}
+
 /* It cannot be run as it is: a first attempt goes back to the user, a later one
  * ends with what there was before it.  As parts_refuse(). */
 static int refuse(struct job *j, struct err *e)
 {
-	uint64_t remaining = j->row.counts.total - j->row.counts.good;
-	int r = parts_add(j, 1, j->row.attempt == 1 ? j->row.record_count : remaining, NULL);
+	int r = add_unplanned(j, NULL);
 
 	return r < 0 ? r : parts_refuse(j, &j->parts[j->part_count - 1], e);
 }
@@ -195,7 +204,7 @@ static int stop(struct job *j, struct err *e)
 	int r = 0;
 
 	if (!is_planned(j))
-		r = parts_add(j, 1, j->row.record_count, e);
+		r = add_unplanned(j, e);
 	if (r < 0)
 		return r;
 	parts_drop(j);

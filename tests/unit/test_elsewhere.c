@@ -281,6 +281,29 @@ static void test_a_retry_is_ours(void **state)
 	assert_int_equal(fakebackend_part(k->provider, 1).record_count, 1);
 }
 
+/* retry_max is for what was asked for here: many mounts may see the same job. */
+static void test_no_automatic_retry_of_what_others_made(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	k->o.settings.retry_max = 2;
+	k->provider->outcomes[0] = "gm";
+	k->provider->outcomes[1] = "gm";
+	k->provider->outcomes[2] = "g";
+	j = found(k, "aaaa", "theirs", JOB_EXPIRED);
+	jobskit_wait(k, j, JOB_EXPIRED);
+	assert_int_equal(jobskit_command(k, j, COMMAND_FETCH), 0);
+	jobskit_wait(k, j, JOB_PARTIALLY_COMPLETED);
+	assert_int_equal(fakebackend_part_count(k->provider), 1);
+	/* A retry makes it ours. */
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	v = job_view(j);
+	assert_int_equal(v->part_count, 3);
+}
+
 static void test_results_made_again(void **state)
 {
 	struct jobskit *k = *state;
@@ -521,6 +544,7 @@ int main(void)
 		WITH_KIT(test_many),
 		WITH_KIT(test_fetch),
 		WITH_KIT(test_a_retry_is_ours),
+		WITH_KIT(test_no_automatic_retry_of_what_others_made),
 		WITH_KIT(test_results_made_again),
 		WITH_KIT(test_wait_brings_results),
 		WITH_KIT(test_fetch_auto),

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
@@ -287,6 +289,100 @@ static void test_earlier_results_are_used(void **state)
 	assert_output(third, "\"recordId\":\"q\"", true);
 }
 
+/* The next mount may have another option: what was left out is not bought then. */
+static void test_copies_of_a_mount_that_had_the_option(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	jobskit_stop(k);
+	k->o.settings.dedupe = true;
+	jobskit_start(k);
+	atomic_store(&k->provider->end, JOB_IN_PROGRESS);
+	j = submit(k, "j", NULL, LINE("a", "{\"x\":1}") LINE("b", "{\"x\":1}"));
+	jobskit_wait(k, j, JOB_IN_PROGRESS);
+	job_unrefp(&j);
+	jobskit_stop(k);
+	k->o.settings.dedupe = false;
+	atomic_store(&k->provider->end, JOB_COMPLETED);
+	jobskit_start(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_counts(j, 2, 2, 0);
+	assert_parts(k, "1");
+}
+
+/* Of a list that could not be made what is known already is not the attempt's. */
+static void test_a_stop_before_the_list_is_made(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *list = jobskit_path(k, "jobs/2/parts/a1.list");
+	CLEANUP(str_freep) char *parts = jobskit_path(k, "jobs/2/parts");
+	CLEANUP(job_unrefp) struct job *first = NULL, *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	first = submit(k, "first", NULL, LINE("a", "{\"x\":1}"));
+	jobskit_wait(k, first, JOB_COMPLETED);
+	j = jobskit_make(k, "j");
+	assert_int_equal(mkdir(parts, 0700), 0);
+	assert_int_equal(mkdir(list, 0700), 0);
+	assert_int_equal(jobskit_write(j, "config", "dedupe = yes\n"), 0);
+	assert_int_equal(
+		jobskit_write(j, "input.jsonl", LINE("p", "{\"x\":1}") LINE("q", "{\"x\":2}")), 0);
+	assert_int_equal(jobskit_write(j, "model", "fake.echo"), 0);
+	jobskit_wait_error(k, j, "cannot rename");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	v = job_view(j);
+	assert_int_equal(v->tokens.output, 0);
+	assert_int_equal(v->saved.records, 0);
+	assert_int_equal(rmdir(list), 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	view_unrefp(&v);
+	v = job_view(j);
+	assert_int_equal(v->saved.records, 1);
+}
+
+/* Such an attempt is of what was left, and not of all. */
+static void test_a_retry_that_is_stopped_before_its_plan(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *base = jobskit_path(k, "jobs/1/parts/a2.base");
+	CLEANUP(job_unrefp) struct job *j = NULL;
+	CLEANUP(view_unrefp) struct view *v = NULL;
+
+	k->provider->outcomes[0] = "gfg";
+	j = submit(k, "j", NULL, JOBSKIT_INPUT);
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	assert_int_equal(mkdir(base, 0700), 0);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait_error(k, j, "cannot make");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_STOPPED);
+	v = job_view(j);
+	assert_int_equal(v->part_count, 2);
+	assert_int_equal(v->parts[1].record_count, 1);
+}
+
+/* A cache that is deleted under the mount, whose results are still mapped. */
+static void test_results_that_go_during_a_retry(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *cache = jobskit_path(k, "cache");
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->outcomes[0] = "gfg";
+	k->provider->outcomes[1] = "g";
+	j = submit(k, "j", NULL, JOBSKIT_INPUT);
+	jobskit_wait(k, j, JOB_COMPLETED_WITH_ERRORS);
+	nftw(cache, tempdir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "3 1");
+	assert_counts(j, 3, 3, 0);
+}
+
 static void test_copies_fill_up_the_minimum(void **state)
 {
 	struct jobskit *k = *state;
@@ -363,6 +459,41 @@ static void test_a_stop_is_not_retried(void **state)
 	assert_parts(k, "3");
 }
 
+/* Nor what it came too late for: what the user gave up is not bought again. */
+static void test_a_late_stop_is_not_retried(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->outcomes[0] = "gm";
+	atomic_store(&k->provider->fetch_again, 1000);
+	j = submit(k, "late", "retry_max = 5\n", JOBSKIT_INPUT);
+	jobskit_wait_error(k, j, "fetch: the provider is busy");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	atomic_store(&k->provider->fetch_again, 0);
+	jobskit_wait(k, j, JOB_PARTIALLY_COMPLETED);
+	assert_parts(k, "3");
+	/* It was of that attempt only. */
+	k->provider->outcomes[1] = "gm";
+	k->provider->outcomes[2] = "g";
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+	assert_parts(k, "3 2 1");
+}
+
+static void test_what_is_given_up_is_not_retried(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	atomic_store(&k->provider->fetch_error, -ENOENT);
+	j = submit(k, "gone", "retry_max = 5\n", JOBSKIT_INPUT);
+	jobskit_wait_error(k, j, "gives these results up");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_FAILED);
+	assert_parts(k, "3");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, jobskit_setup, jobskit_teardown)
 
 int main(void)
@@ -379,11 +510,17 @@ int main(void)
 		TEST(test_retries_of_few),
 		TEST(test_copies_are_sent_once),
 		TEST(test_earlier_results_are_used),
+		TEST(test_copies_of_a_mount_that_had_the_option),
+		TEST(test_a_stop_before_the_list_is_made),
+		TEST(test_a_retry_that_is_stopped_before_its_plan),
+		TEST(test_results_that_go_during_a_retry),
 		TEST(test_copies_fill_up_the_minimum),
 		TEST(test_what_may_go_better_is_run_again),
 		TEST(test_retry_max_is_the_most),
 		TEST(test_no_automatic_retry_under_the_minimum),
 		TEST(test_a_stop_is_not_retried),
+		TEST(test_a_late_stop_is_not_retried),
+		TEST(test_what_is_given_up_is_not_retried),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

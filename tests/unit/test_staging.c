@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cache/dirs.h"
 #include "fs/job/machine.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/jobskit.h"
@@ -230,6 +231,53 @@ static void test_stop_stops_every_part(void **state)
 
 /* --- words --- */
 
+static bool has_one_ended(struct job *j, void *ctx)
+{
+	CLEANUP(view_unrefp) struct view *v = job_view(j);
+
+	(void)ctx;
+	return v->part_count == 2 &&
+	       (v->parts[0].phase == PART_ENDED) + (v->parts[1].phase == PART_ENDED) == 1;
+}
+
+static void assert_mixed(struct job *j)
+{
+	CLEANUP(str_freep) char *errors = jobskit_results(j, RESULTS_ERRORS);
+
+	if (!strstr(errors, "its part of the job ended"))
+		fail_msg("not told of several ends: %s", errors);
+}
+
+/* Nor when they are made again, in the next attempt. */
+static void test_of_several_ends_none_is_told_for_all(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(str_freep) char *cache = jobskit_path(k, "cache");
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	limit(k, 1, 1);
+	k->provider->outcomes[0] = "m";
+	atomic_store(&k->provider->ends_counted, true);
+	atomic_store(&k->provider->ends, 1);
+	atomic_store(&k->provider->end, JOB_EXPIRED);
+	j = submit(k, NULL, "{\"modelInput\":{}}\n{\"modelInput\":{}}\n");
+	jobskit_wait_for(k, j, has_one_ended, NULL, __FILE__, __LINE__);
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_EXPIRED);
+	assert_mixed(j);
+	atomic_store(&k->provider->put_again, 1000);
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait_error(k, j, "put_input: the provider is busy");
+	job_unrefp(&j);
+	jobskit_stop(k);
+	assert_int_equal(dirs_remove(cache, NULL), 0);
+	jobskit_start(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait_error(k, j, "put_input: the provider is busy");
+	assert_mixed(j);
+	atomic_store(&k->provider->put_again, 0);
+}
+
 static unsigned count_lines(const char *text)
 {
 	unsigned n = 0;
@@ -306,6 +354,7 @@ int main(void)
 		TEST(test_a_retry_is_cut_as_well),
 		TEST(test_a_stop_between_parts),
 		TEST(test_stop_stops_every_part),
+		TEST(test_of_several_ends_none_is_told_for_all),
 		TEST(test_an_error_says_of_which_part_it_is),
 		TEST(test_an_error_of_one_part_needs_no_number),
 		TEST(test_of_many_parts_a_hundred_are_told),

@@ -316,10 +316,12 @@ static int find_shortest(const struct list *l, struct buf *ret, struct err *e)
 	return 0;
 }
 
-static int add_padding(struct job *j, const struct buf *model_line, uint64_t count, struct buf *out,
-		       struct err *e)
+/* One record at a time, as each may have a picture in it. */
+static int write_padding(struct job *j, const struct buf *model_line, uint64_t count, int fd,
+			 struct err *e)
 {
 	CLEANUP(partdesc_release) struct partdesc d = PARTDESC_INIT;
+	CLEANUP(buf_release) struct buf line = BUF_INIT(2 * PAD_LINE_MAX);
 	const struct store_part none = {.attempt = j->row.attempt};
 	struct backend *b = j->jobs->o.backend;
 	uint64_t chance;
@@ -331,27 +333,39 @@ static int add_padding(struct job *j, const struct buf *model_line, uint64_t cou
 	for (uint64_t i = 1; i <= count && r == 0; i++) {
 		snprintf(id, sizeof(id), COLLECT_PADDING "-%016llx-%06llu",
 			 (unsigned long long)chance, (unsigned long long)i);
-		r = b->ops->pad_record(b, &d.part, model_line->data, model_line->size, id, out, e);
-		buf_add_char(out, '\n');
+		buf_clear(&line);
+		r = b->ops->pad_record(b, &d.part, model_line->data, model_line->size, id, &line,
+				       e);
+		buf_add_char(&line, '\n');
+		if (r < 0)
+			return r;
+		r = buf_error(&line);
+		if (r == 0)
+			r = fdio_write(fd, line.data, line.size);
+		if (r < 0)
+			return err_errno(e, r, "cannot write the padding");
 	}
-	return r == 0 ? buf_error(out) : r;
+	return r;
 }
 
-static int append(const char *path, const struct buf *bytes, struct err *e)
+static int append_padding(struct job *j, const struct buf *model_line, uint64_t count,
+			  const char *path, struct err *e)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	int r = fd < 0 ? -errno : fdio_write(fd, bytes->data, bytes->size);
+	int r;
 
+	if (fd < 0)
+		return err_errno(e, -errno, "cannot write %s", path);
+	r = write_padding(j, model_line, count, fd, e);
 	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	return r < 0 ? err_errno(e, r, "cannot write %s", path) : 0;
+		r = err_errno(e, -errno, "cannot write %s", path);
+	return r;
 }
 
 /* Fills the list up to min records. */
 static int pad(struct job *j, struct list *l, uint64_t min, struct err *e)
 {
 	CLEANUP(buf_release) struct buf line = BUF_INIT(PAD_LINE_MAX + 1);
-	CLEANUP(buf_release) struct buf lines = BUF_INIT(512u * 1024 * 1024);
 	CLEANUP(str_freep) char *path = NULL;
 	uint64_t count = input_record_count(l->in);
 	int r = path_of(j, "padded", &path);
@@ -359,11 +373,9 @@ static int pad(struct job *j, struct list *l, uint64_t min, struct err *e)
 	if (r == 0)
 		r = find_shortest(l, &line, e);
 	if (r == 0)
-		r = add_padding(j, &line, min - count, &lines, e);
-	if (r == 0)
 		r = stage_copy(l->in, l->fd, path, e);
 	if (r == 0)
-		r = append(path, &lines, e);
+		r = append_padding(j, &line, min - count, path, e);
 	if (r < 0)
 		return r;
 	l->padding = min - count;

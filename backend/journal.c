@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backend/lines.h"
+#include "fs/base/fdio.h"
 #include "fs/base/log.h"
 
 /*
@@ -88,6 +89,11 @@ int journal_open(const char *path, struct clock *clock,
 	r = read_back(j, path, line, ctx, e);
 	if (r < 0)
 		return r;
+	/* Lines that are synced are lost all the same with a name that is not. */
+	if (!j->unsynced)
+		r = fdio_sync_directory_of(path);
+	if (r < 0)
+		return err_errno(e, r, "cannot sync the directory of %s", path);
 	*ret = STEAL(&j);
 	return 0;
 }

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int fdio_write(int fd, const void *bytes, size_t size)
@@ -69,4 +72,15 @@ int fdio_pread(int fd, void *bytes, size_t size, uint64_t offset)
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+int fdio_sync_directory_of(const char *path)
+{
+	CLEANUP(str_freep) char *copy = strdup(path); /* dirname() changes it */
+	CLEANUP(fd_closep) int fd = -1;
+
+	if (!copy)
+		return -ENOMEM;
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }

@@ -20,6 +20,9 @@ MUST_CHECK int fdio_pwrite(int fd, const void *bytes, size_t size, uint64_t offs
 /* Exactly size bytes.  -ESTALE: the file ends before them. */
 MUST_CHECK int fdio_pread(int fd, void *bytes, size_t size, uint64_t offset);
 
+/* That path's name is in its directory survives a power failure from then on. */
+MUST_CHECK int fdio_sync_directory_of(const char *path);
+
 /* A pipe, close-on-exec, of two descriptors above 2: neither is one of the
  * streams of a child that it is to become. */
 MUST_CHECK int fdio_pipe(int fds[2]);

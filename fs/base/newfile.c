@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "fs/base/fdio.h"
 
 int newfile_open(const char *path, struct newfile *ret, struct err *e)
 {
@@ -47,19 +48,6 @@ int newfile_write(struct newfile *f, const void *bytes, size_t size, struct err 
 	return err_errno(e, r, "cannot write %s", f->path_);
 }
 
-static int sync_directory_of(const char *path)
-{
-	CLEANUP(str_freep) char *copy_of_path = strdup(path);
-	CLEANUP(fd_closep) int fd = -1;
-
-	if (!copy_of_path)
-		return -ENOMEM;
-	fd = open(dirname(copy_of_path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		return -errno;
-	return 0;
-}
-
 /* If both are names of one file already, rename() does nothing and leaves
  * both, so the other one is removed. */
 int newfile_publish(const char *tmp, const char *path)
@@ -67,7 +55,7 @@ int newfile_publish(const char *tmp, const char *path)
 	if (rename(tmp, path) < 0)
 		return -errno;
 	unlink(tmp);
-	return sync_directory_of(path);
+	return fdio_sync_directory_of(path);
 }
 
 int newfile_commit(struct newfile *f, struct err *e)

@@ -23,6 +23,7 @@
 #include "cache/dirs.h"
 #include "fs/base/fdio.h"
 #include "fs/base/log.h"
+#include "fs/base/newfile.h"
 #include "fs/job/collect.h"
 #include "fs/job/cost.h"
 #include "fs/job/input.h"
@@ -65,38 +66,22 @@ static int path_of(const struct job *j, const char *leaf, char **ret)
 	return asprintf(ret, "%s/sample%s", j->dir, leaf) < 0 ? -ENOMEM : 0;
 }
 
-static int sync_dir(const char *path, struct err *e)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) < 0 ? err_errno(e, -errno, "cannot sync %s", path) : 0;
-}
-
-/* Whole or not at all, and on disk. */
 static int save_pairs(const struct job *j, const char *leaf, const struct kv *kv, struct err *e)
 {
+	CLEANUP(newfile_release) struct newfile f = NEWFILE_INIT;
 	CLEANUP(buf_release) struct buf text = BUF_INIT(2 * KV_TEXT_MAX);
-	CLEANUP(str_freep) char *dir = NULL;
 	CLEANUP(str_freep) char *path = NULL;
-	CLEANUP(str_freep) char *tmp = NULL;
-	CLEANUP(fd_closep) int fd = -1;
-	int r = path_of(j, "", &dir);
+	int r = path_of(j, leaf, &path);
 
 	for (size_t i = 0; i < kv->count; i++)
 		buf_addf(&text, "%s = %s\n", kv->pairs[i].key, kv->pairs[i].value);
 	if (r == 0)
 		r = buf_error(&text);
-	if (r < 0 || asprintf(&path, "%s/%s", dir, leaf) < 0 || asprintf(&tmp, "%s.tmp", path) < 0)
-		return r < 0 ? r : -ENOMEM;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(e, -errno, "cannot make %s", tmp);
-	r = fdio_write(fd, text.data, text.size);
-	if (r < 0)
-		return err_errno(e, r, "cannot write %s", tmp);
-	if (fsync(fd) < 0 || rename(tmp, path) < 0)
-		return err_errno(e, -errno, "cannot write %s", path);
-	return sync_dir(dir, e);
+	if (r == 0)
+		r = newfile_open(path, &f, e);
+	if (r == 0)
+		r = newfile_write(&f, text.data, text.size, e);
+	return r == 0 ? newfile_commit(&f, e) : r;
 }
 
 static int load_pairs(const struct job *j, const char *leaf, struct kv *ret, struct err *e)
@@ -192,7 +177,7 @@ static int save_what(struct job *j, uint64_t count, struct err *e)
 	if (r == 0)
 		r = draft_config(j->draft, &config, e);
 	if (r == 0)
-		r = save_pairs(j, "config", &config, e);
+		r = save_pairs(j, "/config", &config, e);
 	if (r == 0)
 		r = kv_set(&what, "model", j->row.model);
 	if (r == 0)
@@ -205,7 +190,7 @@ static int save_what(struct job *j, uint64_t count, struct err *e)
 		r = set_number(&what, "before_input", j->row.sample.tokens.input);
 	if (r == 0)
 		r = set_number(&what, "before_output", j->row.sample.tokens.output);
-	return r < 0 ? r : save_pairs(j, "what", &what, e);
+	return r < 0 ? r : save_pairs(j, "/what", &what, e);
 }
 
 static int clear(struct job *j, struct err *e)
@@ -410,7 +395,8 @@ static int join(struct job *j, struct sample *s, struct collect_summary *sum, st
 		return err_errno(e, -errno, "cannot make %s", path);
 	j->sample_ns = st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 	j->row.names_ns = clock_wall_ns(j->jobs->o.clock);
-	return sync_dir(j->dir, e);
+	r = fdio_sync_directory_of(path);
+	return r < 0 ? err_errno(e, r, "cannot sync %s", j->dir) : 0;
 }
 
 static void log_end(struct job *j, const struct sample *s, const struct counts *c,

@@ -183,7 +183,7 @@ static void test_big_records_do_not_deadlock(void **state)
 	assert_true(n > 0);
 	memset(big + n, 'x', size);
 	memcpy(big + n + size, "\"}", 3);
-	bench_init(&t, state, "sed -u s/modelInput/modelOutput/", 12);
+	bench_init(&t, state, "stdbuf -oL sed s/modelInput/modelOutput/", 12);
 	for (size_t i = 0; i < 12; i++)
 		t.feed.records[i].input = jsonspan_of(big, strlen(big));
 	set(&t, "outstanding", "12");

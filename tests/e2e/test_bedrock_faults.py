@@ -231,7 +231,7 @@ def test_an_upload_in_parts_that_breaks(new_bedrock, cloud):
     totals = cloud.front.totals()
     if "UploadPart" in totals:
         assert totals["CompleteMultipartUpload"].count >= 2
-    uploads = cloud.s3.client().list_multipart_uploads(Bucket=BUCKET)
+    uploads = cloud.s3.client().list_multipart_uploads(Bucket=BUCKET, Prefix=cloud.prefix)
     assert not uploads.get("Uploads"), "parts were left behind"
     cloud.only_job()
 

@@ -198,16 +198,6 @@ def test_medium_that_is_not_there_is_told_before_anything_is_sent(new_bedrock, c
     assert "none.png" in job.read("error") and cloud.double.jobs() == []
 
 
-@pytest.mark.parametrize("limit", [{"max_records_per_job": "20"}, {"max_bytes_per_job": "4000"}])
-def test_a_job_over_the_limits_is_invalid_before_it_is_sent(new_bedrock, cloud, limit):
-    mount = new_bedrock(limit).start()
-    job = mount.job("big")
-    job.fill(records(50), CLAUDE)
-    job.wait_state("Invalid")
-    assert list(limit.values())[0] in job.read("error")
-    assert cloud.double.jobs() == [] and cloud.keys() == []
-
-
 def test_jobs_wait_for_the_quota_of_jobs(new_bedrock, cloud):
     mount = new_bedrock({"max_jobs": "1"}).start()
     cloud.knobs.max_jobs = 1

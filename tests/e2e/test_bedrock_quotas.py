@@ -61,8 +61,9 @@ def test_a_full_quota_names_the_model_and_the_way_out(new_bedrock, cloud):
         first.fill(records(5), CLAUDE)
         until(lambda: cloud.double.jobs("first"), 10)
         second.fill(records(5), CLAUDE)
-        until(lambda: "ServiceQuotaExceeded" in second.read("error"), 10)
-        words = second.read("error")
+        until(lambda: "ServiceQuotaExceeded" in second.read("log"), 10)
+        words = second.read("log")
+        assert second.status() == "Queued" and second.read("error") == ""
     assert "Claude Sonnet 4.6" in words and "Service Quotas" in words
     assert "has ended" in words
     assert first.wait_end() == "Completed"

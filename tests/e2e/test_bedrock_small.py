@@ -289,7 +289,7 @@ def test_on_demand_each_record_has_its_own_end(small, cloud):
 def test_a_storm_of_throttling_passes(small, cloud):
     mount = small({"small": "ondemand"})
     data = records(9)
-    with cloud.double.setting(runtime_throttle_rate=0.6):
+    with cloud.double.setting(runtime_throttle_rate=0.3):
         job = mount.run_job("one", data, timeout=90)
     assert job.status() == "Completed"
     check_demand(job, cloud, data)

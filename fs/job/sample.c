@@ -223,12 +223,25 @@ static int go_on(struct job *j)
 	return 1;
 }
 
+/* It may be that it cannot begin, and nobody is to wait for that. */
+static int give_up(struct job *j, struct err *e)
+{
+	int r = job_drop_wishes(j, (struct store_wishes){.sample = 1, .stop = true}, e);
+
+	if (r < 0)
+		return r;
+	job_log(j, "sample: stopped before it began");
+	return 1;
+}
+
 int sample_begin(struct job *j, const struct draft_summary *sum, struct err *e)
 {
 	CLEANUP(str_freep) char *dir = NULL;
 	uint64_t count = job_wishes(j).sample;
 	int r = path_of(j, "", &dir);
 
+	if (r == 0 && job_wishes(j).stop)
+		return give_up(j, e);
 	if (count > sum->record_count)
 		count = sum->record_count;
 	if (r == 0)

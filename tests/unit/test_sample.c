@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/cmocka_all.h"
@@ -317,6 +318,25 @@ static void test_stop_keeps_what_was_answered(void **state)
 	jobskit_wait(k, j, JOB_COMPLETED);
 }
 
+static void test_stop_of_one_that_cannot_begin(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = held(k);
+	CLEANUP(str_freep) char *in_the_way = jobskit_path(k, "jobs/1/sample.jsonl");
+
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	assert_int_equal(sample(k, j, 2), 0);
+	jobskit_wait_error(k, j, "cannot delete");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_HELD);
+	assert_true(commands(j) & 1u << COMMAND_SUBMIT);
+	assert_true(log_has(j, "sample: stopped before it began"));
+	assert_int_equal(rmdir(in_the_way), 0);
+	assert_int_equal(sample(k, j, 2), 0);
+	jobskit_wait(k, j, JOB_HELD);
+	assert_sample(j, "ab");
+}
+
 static void test_it_goes_on_with_what_it_began_with(void **state)
 {
 	struct jobskit *k = *state;
@@ -406,6 +426,7 @@ int main(void)
 		TEST(test_a_refusal_is_told),
 		TEST(test_trouble_is_told_and_gone_on_with),
 		TEST(test_stop_keeps_what_was_answered),
+		TEST(test_stop_of_one_that_cannot_begin),
 		TEST(test_it_goes_on_with_what_it_began_with),
 		TEST(test_it_ends_with_its_job),
 		cmocka_unit_test(test_a_sample_is_run_once),

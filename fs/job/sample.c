@@ -73,8 +73,9 @@ static int save_pairs(const struct job *j, const char *leaf, const struct kv *kv
 	CLEANUP(str_freep) char *path = NULL;
 	int r = path_of(j, leaf, &path);
 
+	/* No longer than what they were read from: that has a limit. */
 	for (size_t i = 0; i < kv->count; i++)
-		buf_addf(&text, "%s = %s\n", kv->pairs[i].key, kv->pairs[i].value);
+		buf_addf(&text, "%s=%s\n", kv->pairs[i].key, kv->pairs[i].value);
 	if (r == 0)
 		r = buf_error(&text);
 	if (r == 0)
@@ -223,14 +224,16 @@ static int go_on(struct job *j)
 	return 1;
 }
 
-/* It may be that it cannot begin, and nobody is to wait for that. */
+/* What is in the way of it may stay there, and nobody is to wait for that. */
 static int give_up(struct job *j, struct err *e)
 {
 	int r = job_drop_wishes(j, (struct store_wishes){.sample = 1, .stop = true}, e);
 
 	if (r < 0)
 		return r;
-	job_log(j, "sample: stopped before it began");
+	j->sampling = j->sample_resumes = false;
+	j->sample_counts = (struct counts){0};
+	job_log(j, "sample: stopped, and what there is of it is dropped");
 	return 1;
 }
 
@@ -466,7 +469,7 @@ int sample_run(struct job *j, struct err *e)
 		return go_on(j);
 	r = load(j, &s, e);
 	if (r < 0)
-		return r;
+		return job_wishes(j).stop ? give_up(j, e) : r;
 	if (!job_wishes(j).stop)
 		r = run(j, &s, &refused);
 	if (atomic_load(&j->jobs->stopping) || atomic_load(&j->removed))

@@ -330,11 +330,32 @@ static void test_stop_of_one_that_cannot_begin(void **state)
 	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
 	jobskit_wait(k, j, JOB_HELD);
 	assert_true(commands(j) & 1u << COMMAND_SUBMIT);
-	assert_true(log_has(j, "sample: stopped before it began"));
+	assert_true(log_has(j, "sample: stopped, and what there is of it is dropped"));
 	assert_int_equal(rmdir(in_the_way), 0);
 	assert_int_equal(sample(k, j, 2), 0);
 	jobskit_wait(k, j, JOB_HELD);
 	assert_sample(j, "ab");
+}
+
+static void test_stop_of_one_that_is_damaged(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = held(k);
+	CLEANUP(str_freep) char *what = jobskit_path(k, "jobs/1/sample/what");
+
+	atomic_store(&k->provider->now_again, 1000);
+	assert_int_equal(sample(k, j, 2), 0);
+	jobskit_wait_error(k, j, "the provider is busy");
+	job_unrefp(&j);
+	jobskit_stop(k);
+	assert_int_equal(truncate(what, 0), 0);
+	atomic_store(&k->provider->now_again, 0);
+	jobskit_start(k);
+	j = jobskit_find(k, "j");
+	jobskit_wait_error(k, j, "damaged");
+	assert_int_equal(jobskit_command(k, j, COMMAND_STOP), 0);
+	jobskit_wait(k, j, JOB_HELD);
+	assert_true(commands(j) & 1u << COMMAND_SUBMIT);
 }
 
 static void test_it_goes_on_with_what_it_began_with(void **state)
@@ -427,6 +448,7 @@ int main(void)
 		TEST(test_trouble_is_told_and_gone_on_with),
 		TEST(test_stop_keeps_what_was_answered),
 		TEST(test_stop_of_one_that_cannot_begin),
+		TEST(test_stop_of_one_that_is_damaged),
 		TEST(test_it_goes_on_with_what_it_began_with),
 		TEST(test_it_ends_with_its_job),
 		cmocka_unit_test(test_a_sample_is_run_once),

@@ -58,8 +58,8 @@ int store_open(const char *path, struct store **ret, struct err *e)
 		storesql_job_insert,   storesql_job_update,   storesql_job_rename,
 		storesql_job_wish,     storesql_job_exists,   storesql_job_delete,
 		storesql_job_select,   storesql_part_replace, storesql_part_select,
-		storesql_job_remember, storesql_remote_known, storesql_source_claim,
-		storesql_source_select};
+		storesql_parts_delete, storesql_job_remember, storesql_remote_known,
+		storesql_source_claim, storesql_source_select};
 	struct store *s = calloc(1, sizeof(*s));
 	int r;
 

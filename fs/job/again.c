@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "fs/base/log.h"
+#include "fs/job/cost.h"
 #include "fs/job/jobs_private.h"
 #include "fs/job/small.h"
 
@@ -40,6 +41,26 @@ bool again_is_due(const struct job *j)
 	return j->row.phase == PHASE_ENDED && j->row.retryable_only;
 }
 
+/* Nobody is asked about an automatic retry: it is not made if, at what the records
+ * have cost so far, the whole would be above max_cost. */
+static bool is_dear(struct job *j, const struct settings *set, enum run_how how, uint64_t count)
+{
+	struct backend *b = j->jobs->o.backend;
+	uint64_t run = j->row.counts.good + j->row.counts.failed;
+	struct price price;
+	double spent, each;
+
+	if (set->max_cost_usd <= 0 || !b->ops->price)
+		return false;
+	if (!b->ops->price(b, j->row.model, &price))
+		return true;
+	spent = cost_usd(&j->row.tokens, price.batch_in, price.batch_out);
+	each = run ? spent / (double)run : 0;
+	if (how == RUN_ONDEMAND)
+		each *= 2; /* the price of batch is half */
+	return spent + each * (double)count > set->max_cost_usd;
+}
+
 bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 {
 	struct backend *b = j->jobs->o.backend;
@@ -61,6 +82,10 @@ bool again_is_worth(struct job *j, enum job_state end, uint64_t retryable_count)
 	if (b->ops->learn_limits)
 		b->ops->learn_limits(b);
 	r = small_how(b, j->row.model, set.small, retryable_count, &how, &e);
+	if (r == 0 && is_dear(j, &set, how, retryable_count))
+		r = err_set(&e, -EDQUOT,
+			    "with it the job may cost more than max_cost; `echo retry > "
+			    "ctl` makes one all the same");
 	if (r < 0)
 		job_log(j, "no automatic retry: %s", e.text);
 	return r == 0;

@@ -66,7 +66,8 @@ static int run_collect(struct job *j, struct collect_request *q, uint32_t genera
 	q->paths = (const char *const *)files->paths;
 	q->path_count = files->count;
 	q->earlier_count = files->earlier_count;
-	q->share_copies = set.dedupe || has_left_out(j);
+	/* Of one made elsewhere each record was sent. */
+	q->share_copies = !j->row.elsewhere && (set.dedupe || has_left_out(j));
 	r = collect_run(q, ret_sum, e);
 	return r < 0 ? r : results_open(j->jobs->results, dir, ret, e);
 }

@@ -150,7 +150,7 @@ int jobs_start(struct jobs *en, struct err *e)
 {
 	struct job *j;
 	static const unsigned threads[LANE_COUNT] = {
-		[LANE_DESK] = 2, [LANE_CALLS] = 3, [LANE_BULK] = 4, [LANE_NOW] = 2};
+		[LANE_DESK] = 2, [LANE_CALLS] = 3, [LANE_BULK] = 4, [LANE_NOW] = 8};
 	int r = 0;
 
 	for (int i = 0; i < LANE_COUNT && r == 0; i++)

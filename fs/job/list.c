@@ -306,8 +306,14 @@ static int find_shortest(const struct list *l, struct buf *ret, struct err *e)
 			best_size = size;
 		}
 	}
-	if (r == 0 && (best_size > PAD_LINE_MAX || !buf_reserve(ret, (size_t)best_size)))
-		r = -EFBIG;
+	if (r == 0 && best_size > PAD_LINE_MAX)
+		return err_set(
+			e, -EINVAL,
+			"the shortest record has %llu bytes, which is too much to fill a job "
+			"up with; add records, or write \"small = ondemand\" to config",
+			(unsigned long long)best_size);
+	if (r == 0 && !buf_reserve(ret, (size_t)best_size))
+		r = buf_error(ret);
 	if (r == 0)
 		r = fdio_pread(l->fd, ret->data, (size_t)best_size, best_offset);
 	if (r < 0)

@@ -445,6 +445,23 @@ static void test_no_automatic_retry_under_the_minimum(void **state)
 	assert_parts(k, "3");
 }
 
+static void test_max_cost_is_of_automatic_retries_too(void **state)
+{
+	struct jobskit *k = *state;
+	CLEANUP(job_unrefp) struct job *j = NULL;
+
+	k->provider->priced = true;
+	k->provider->outcomes[0] = "gm"; /* 8 millionths of a dollar, and twice that to come */
+	k->provider->outcomes[1] = "g";
+	j = submit(k, "j", "retry_max = 5\nmax_cost = 0.00001\n", JOBSKIT_INPUT);
+	jobskit_wait(k, j, JOB_HELD);
+	assert_int_equal(jobskit_command(k, j, COMMAND_SUBMIT), 0);
+	jobskit_wait(k, j, JOB_PARTIALLY_COMPLETED);
+	assert_parts(k, "3");
+	assert_int_equal(jobskit_command(k, j, COMMAND_RETRY), 0);
+	jobskit_wait(k, j, JOB_COMPLETED);
+}
+
 static void test_a_stop_is_not_retried(void **state)
 {
 	struct jobskit *k = *state;
@@ -518,6 +535,7 @@ int main(void)
 		TEST(test_what_may_go_better_is_run_again),
 		TEST(test_retry_max_is_the_most),
 		TEST(test_no_automatic_retry_under_the_minimum),
+		TEST(test_max_cost_is_of_automatic_retries_too),
 		TEST(test_a_stop_is_not_retried),
 		TEST(test_a_late_stop_is_not_retried),
 		TEST(test_what_is_given_up_is_not_retried),

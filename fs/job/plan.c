@@ -72,14 +72,15 @@ static int add_record(struct plan *p, uint64_t index, struct err *e)
 
 static int too_few(const struct plan *p, const struct plan_part *part, struct err *e)
 {
-	return err_set(e, -EINVAL,
-		       "input.jsonl: the records cannot be cut into jobs of at least %llu records "
-		       "and at most %llu bytes, as this source wants them (records %llu to %llu); "
-		       "make them smaller, or split them into several jobs",
-		       (unsigned long long)p->limits->records_min,
-		       (unsigned long long)p->limits->bytes_max,
-		       (unsigned long long)part->first + 1,
-		       (unsigned long long)(part->first + part->count));
+	return err_set(
+		e, -EINVAL,
+		"input.jsonl: the records cannot be cut into jobs of %llu to %llu records and at "
+		"most %llu bytes, as this source wants them (records %llu to %llu are left over); "
+		"add records, leave some out, or make large ones smaller",
+		(unsigned long long)p->limits->records_min,
+		(unsigned long long)p->limits->records_max,
+		(unsigned long long)p->limits->bytes_max, (unsigned long long)part->first + 1,
+		(unsigned long long)(part->first + part->count));
 }
 
 /* Each part from the last one on takes what it lacks from the one before it. */

@@ -93,7 +93,7 @@ static void test_what_cannot_be_cut_goes_back(void **state)
 	limit(k, 4, 5);
 	j = submit(k, NULL, SEVEN);
 	jobskit_wait(k, j, JOB_INVALID);
-	jobskit_wait_error(k, j, "cannot be cut into jobs of at least 4 records");
+	jobskit_wait_error(k, j, "cannot be cut into jobs of 4 to 5 records");
 	assert_int_equal(fakebackend_part_count(k->provider), 0);
 	assert_int_equal(
 		jobskit_write(j, "input.jsonl", SEVEN "{\"recordId\":\"h\",\"modelInput\":{}}\n"),

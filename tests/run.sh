@@ -225,7 +225,7 @@ build_ahead() {
 	done >/dev/null 2>&1
 }
 
-# Both halves do little but wait, so they run side by side, and what has to be
+# All thirds do little but wait, so they run side by side, and what has to be
 # built for later is built meanwhile; with words for pytest it is one run of all.
 part_e2e() {
 	local more=''
@@ -240,11 +240,13 @@ part_e2e() {
 		return
 	fi
 	build_ahead &
-	pytests_run e2e-bedrock "$build/fs/batchfs" $more tests/e2e/test_bedrock_*.py &
+	pytests_run e2e-bedrock-af "$build/fs/batchfs" $more tests/e2e/test_bedrock_[a-f]*.py &
+	pytests_run e2e-bedrock-gz "$build/fs/batchfs" $more tests/e2e/test_bedrock_[g-z]*.py &
 	pytests_run e2e "$build/fs/batchfs" $more tests/e2e --ignore-glob='*/test_bedrock_*'
 	wait
 	pytests_tally e2e
-	pytests_tally e2e-bedrock
+	pytests_tally e2e-bedrock-af
+	pytests_tally e2e-bedrock-gz
 }
 
 build_asan() {

@@ -257,13 +257,27 @@ build_tsan() {
 	build_in tsan "$build-tsan" -Db_sanitize=thread -Db_lundef=false
 }
 
+# beside NAME BINARY COMMAND...: the short end-to-end tests with a sanitized binary,
+# which mostly wait, while the command runs.
+beside() {
+	local name=$1 binary=$2 mounted=''
+	shift 2
+	if can_mount "$name"; then
+		mounted=1
+		BATCHFS_SANITIZED=1 pytests_run "$name" "$binary" -m short tests/e2e &
+	fi
+	"$@"
+	wait
+	[ -z "$mounted" ] || pytests_tally "$name"
+}
+
 part_asan() {
 	build_asan || return
 	export ASAN_OPTIONS=detect_leaks=1:suppressions=$top/tests/asan.supp
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	# The S3 client is under the sanitizers in its unit tests and behind mounts.
-	meson_tests asan "$build-asan" --no-suite double --no-suite s3 --timeout-multiplier 4
-	BATCHFS_SANITIZED=1 pytests asan-e2e "$build-asan/fs/batchfs" -m short tests/e2e
+	beside asan-e2e "$build-asan/fs/batchfs" \
+		meson_tests asan "$build-asan" --no-suite double --no-suite s3 --timeout-multiplier 4
 	unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
@@ -272,10 +286,10 @@ part_tsan() {
 	setarch -R true 2>/dev/null || around=''
 	build_tsan || return
 	export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$top/tests/tsan.supp
-	meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4
 	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$around" "$build-tsan/fs/batchfs" >"$work/batchfs"
 	chmod +x "$work/batchfs"
-	BATCHFS_SANITIZED=1 pytests tsan-e2e "$work/batchfs" -m short tests/e2e
+	beside tsan-e2e "$work/batchfs" \
+		meson_tests tsan "$build-tsan" --suite unit --timeout-multiplier 4
 	unset TSAN_OPTIONS
 }
 

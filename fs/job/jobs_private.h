@@ -222,6 +222,7 @@ MUST_CHECK int parts_make_token(char **ret, struct err *e);
 MUST_CHECK int parts_add(struct job *j, uint32_t seq, uint64_t record_count, struct err *e);
 void parts_drop_last(struct job *j);
 bool parts_is_current(const struct job *j, const struct store_part *p);
+bool parts_are_over(const struct job *j); /* none of the attempt runs, or will */
 /* Was it created, or may it have been?  A create call is not sent before the
  * state Queued is in the store, so that a part whose answer was lost, in a
  * crash or on the way, is never taken for one that was not asked for. */

@@ -147,6 +147,14 @@ void parts_tell(const struct job *j, bool (*wanted)(const struct store_part *p),
 		buf_addf(out, "and %zu more parts: see status.json\n", told - TOLD_MAX);
 }
 
+bool parts_are_over(const struct job *j)
+{
+	for (size_t i = 0; i < j->part_count; i++)
+		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase < PART_ENDED)
+			return false;
+	return true;
+}
+
 void parts_drop(struct job *j)
 {
 	for (size_t i = 0; i < j->part_count; i++)

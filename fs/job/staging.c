@@ -215,15 +215,6 @@ static int stop(struct job *j, struct err *e)
 	return 1;
 }
 
-/* Does nothing of the attempt have to be run: known already, or refused? */
-static bool is_nothing_left(const struct job *j)
-{
-	for (size_t i = 0; i < j->part_count; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase < PART_ENDED)
-			return false;
-	return true;
-}
-
 int submit_stage(struct job *j, struct err *e)
 {
 	struct tally saved = j->row.saved;
@@ -241,7 +232,8 @@ int submit_stage(struct job *j, struct err *e)
 		r = stage_all(j, e);
 	if (r != 0)
 		return r;
-	r = job_move(j, is_nothing_left(j) ? EV_OVER : EV_STAGED, e);
+	/* Over already: all is known, or was refused. */
+	r = job_move(j, parts_are_over(j) ? EV_OVER : EV_STAGED, e);
 	if (r < 0 && !is_planned(j))
 		j->row.saved = saved; /* it is planned again */
 	if (r < 0)

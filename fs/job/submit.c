@@ -234,14 +234,6 @@ static enum job_state running_state(const struct job *j, struct buf *words)
 	return best;
 }
 
-static bool is_over(const struct job *j)
-{
-	for (size_t i = 0; i < j->part_count; i++)
-		if (parts_is_current(j, &j->parts[i]) && j->parts[i].phase < PART_ENDED)
-			return false;
-	return true;
-}
-
 /* The results before a retry stay readable over a restart, if that is easy. */
 static void show_old_results(struct job *j)
 {
@@ -276,7 +268,7 @@ int submit_run(struct job *j, struct err *e)
 	if (r == 1)
 		return 1;
 	track_watch(j);
-	if (is_over(j)) {
+	if (parts_are_over(j)) {
 		r = elsewhere_is_away(j) ? elsewhere_over(j, e) : job_move(j, EV_OVER, e);
 		return r < 0 ? r : 1;
 	}
